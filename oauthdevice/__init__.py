@@ -1,0 +1,35 @@
+"""oauthdevice: an OAuth 2.0 device authorization server (RFC 8628)."""
+
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.router import Router
+
+from .development import prepare
+from .settings import Settings, read_settings
+from .wiring import Services, build_services
+
+__all__ = ["main", "make_app"]
+
+
+def main(global_config: dict[str, str], **options: str) -> Router:
+    """The WSGI application of an ini file (`paste.app_factory`). Raises SettingsError on a bad setting."""
+    settings = read_settings(options, global_config.get("__file__"))
+    app = make_app(settings, build_services(settings), **options)
+    if settings.mode == "development":
+        prepare(settings, global_config.get("__file__", "development.ini"))
+    return app
+
+
+def make_app(settings: Settings, services: Services, **options: Any) -> Router:
+    """The WSGI application over given services; `options` are Pyramid's own."""
+    config = Configurator(settings={"handle_exceptions": False, **options})
+    config.registry["oauthdevice.settings"] = settings
+    config.registry["oauthdevice.services"] = services
+    config.include("pyramid_jinja2")
+    config.include("cornice")
+    config.include(".assets")
+    config.include(".wiring")
+    config.include(".security")
+    config.include(".views")
+    return config.make_wsgi_app()

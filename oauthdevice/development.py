@@ -1,0 +1,38 @@
+"""The first start of `development.ini`: tables, a demo account, and what to try next.
+
+Not for production: there, `oauthdevice-admin` does each of these on request.
+"""
+
+import secrets
+import sys
+
+from .domain.errors import AccountExists
+from .settings import Settings
+from .stores.migrate import upgrade
+from .wiring import build_services
+
+_DEMO_WORKSPACE = "Demo"
+
+
+def prepare(settings: Settings, ini_file: str) -> None:
+    """Bring the database to the newest migration, make the demo account, print where to go."""
+    upgrade(settings.database_url)
+    print(f"\n  oauthdevice is at {settings.public_url}/device", file=sys.stderr)
+    if settings.demo_email:
+        _tell_demo_account(settings, ini_file)
+    client_id = next(iter(settings.clients))
+    endpoint = f"{settings.public_url}{settings.api_prefix}/oauth/device/code"
+    print(f"  Try:  curl -d client_id={client_id} {endpoint}\n", file=sys.stderr, flush=True)
+
+
+def _tell_demo_account(settings: Settings, ini_file: str) -> None:
+    accounts = build_services(settings).accounts
+    password = secrets.token_urlsafe(12)
+    try:
+        account = accounts.add(settings.demo_email, "Demo Person", password)
+    except AccountExists:
+        forgotten = f"oauthdevice-admin -c {ini_file} account set-password {settings.demo_email}"
+        print(f"  Sign in as {settings.demo_email}; password forgotten? {forgotten}", file=sys.stderr)
+        return
+    accounts.join_workspace(accounts.add_workspace(_DEMO_WORKSPACE), account.email, "owner")
+    print(f"  Sign in as {account.email} with the password {password} (shown this once)", file=sys.stderr)

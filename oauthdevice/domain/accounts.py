@@ -1,0 +1,146 @@
+"""Accounts of ours: create, sign in, sign out, disable. Passwords are argon2id hashes (RFC 9106)."""
+
+import secrets
+import uuid
+from dataclasses import dataclass
+from datetime import timedelta
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from .credentials import credential_digest
+from .errors import InvalidRequest, LoginFailed, NoSuchAccount, NoSuchWorkspace
+from .ports import AccountStore, Clock
+from .rate_limits import RateLimits, network
+from .subjects import Account
+
+PASSWORD_MIN_CHARACTERS = 8
+PASSWORD_MAX_CHARACTERS = 1024
+EMAIL_MAX_CHARACTERS = 254
+NAME_MAX_CHARACTERS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A browser that has just signed in: `key` is its secret, of which only the digest is stored."""
+
+    key: str
+    account: Account
+
+
+class Accounts:
+    """Accounts and their sign-ins."""
+
+    def __init__(
+        self,
+        *,
+        store: AccountStore,
+        limits: RateLimits,
+        hasher: PasswordHasher,
+        clock: Clock,
+        sign_in_lifetime_seconds: int,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._hasher = hasher
+        self._clock = clock
+        self._sign_in_lifetime = timedelta(seconds=sign_in_lifetime_seconds)
+        # Verified against where there is no account, so that the answer takes as long.
+        self._nobody = hasher.hash(secrets.token_urlsafe(16))
+
+    def sign_in(self, email: str, password: str, address: str) -> SignIn:
+        """Raises LoginFailed, RateLimited, StoreUnavailable.
+
+        Attempts are counted before the password is looked at, and given back after a success.
+        """
+        who, where = email.strip().casefold(), network(address)
+        self._limits.reserve("login_address", where)
+        self._limits.reserve("login_account", who)
+        account = self._verified(email, password)
+        if account is None:
+            raise LoginFailed()
+        # The address gets only this attempt back: a guesser with one good account gains nothing.
+        self._limits.refund("login_address", where)
+        self._limits.clear("login_account", who)
+        key = secrets.token_urlsafe(32)
+        now = self._clock()
+        self._store.add_sign_in(account.id, credential_digest(key), now, now + self._sign_in_lifetime)
+        return SignIn(key, account)
+
+    def signed_in(self, key: str) -> Account | None:
+        """The active account behind a sign-in, or None."""
+        if not key.isascii():
+            return None
+        return self._store.by_sign_in(credential_digest(key), self._clock())
+
+    def sign_out(self, key: str) -> None:
+        """End one sign-in; a second time does nothing."""
+        self._store.end_sign_in(credential_digest(key))
+
+    def add(self, email: str, name: str, password: str) -> Account:
+        """A new active account. Raises AccountExists, InvalidRequest."""
+        email, name = email.strip(), name.strip()
+        local, _, domain = email.rpartition("@")
+        if not (local and domain) or len(email) > EMAIL_MAX_CHARACTERS or not _is_text(email) or " " in email:
+            raise InvalidRequest("Not an e-mail address.")
+        if not name or len(name) > NAME_MAX_CHARACTERS or not _is_text(name):
+            raise InvalidRequest("A name is 1 to 200 printable characters.")
+        account = Account(str(uuid.uuid4()), email, name, active=True)
+        self._store.add(account, self._hash(password), self._clock())
+        return account
+
+    def set_password(self, email: str, password: str) -> None:
+        """Replace the password and sign the person out everywhere. Raises NoSuchAccount, InvalidRequest."""
+        self._store.set_password_hash(self._named(email).id, self._hash(password), end_sign_ins=True)
+
+    def set_active(self, email: str, active: bool) -> None:
+        """Enable or disable; disabling ends every sign-in and every session. Raises NoSuchAccount."""
+        self._store.set_active(self._named(email).id, active, self._clock())
+
+    def all(self) -> list[Account]:
+        """Every account, oldest first."""
+        return self._store.all()
+
+    def add_workspace(self, name: str) -> str:
+        """The id of a new workspace. Raises WorkspaceExists, InvalidRequest."""
+        name = name.strip()
+        if not name or len(name) > NAME_MAX_CHARACTERS or not _is_text(name):
+            raise InvalidRequest("A name is 1 to 200 printable characters.")
+        workspace_id = str(uuid.uuid4())
+        self._store.add_workspace(workspace_id, name, self._clock())
+        return workspace_id
+
+    def join_workspace(self, workspace: str, email: str, role: str) -> None:
+        """Make an account a member; a second time changes its role. Raises NoSuchAccount, NoSuchWorkspace."""
+        if not role or len(role) > 32 or not _is_text(role):
+            raise InvalidRequest("A role is 1 to 32 printable characters.")
+        if not self._store.join_workspace(workspace, self._named(email).id, role, self._clock()):
+            raise NoSuchWorkspace()
+
+    def _named(self, email: str) -> Account:
+        account = self._store.by_email(email.strip())
+        if account is None:
+            raise NoSuchAccount()
+        return account
+
+    def _verified(self, email: str, password: str) -> Account | None:
+        account = self._store.by_email(email.strip())
+        stored = self._store.password_hash(account.id) if account else None
+        try:
+            matches = self._hasher.verify(stored or self._nobody, password[:PASSWORD_MAX_CHARACTERS])
+        except (VerificationError, InvalidHashError):
+            return None
+        if account is None or stored is None or not matches or not account.active:
+            return None
+        if self._hasher.check_needs_rehash(stored):
+            self._store.set_password_hash(account.id, self._hasher.hash(password), end_sign_ins=False)
+        return account
+
+    def _hash(self, password: str) -> str:
+        if not PASSWORD_MIN_CHARACTERS <= len(password) <= PASSWORD_MAX_CHARACTERS:
+            raise InvalidRequest("A password is 8 to 1024 characters.")
+        return self._hasher.hash(password)
+
+
+def _is_text(text: str) -> bool:
+    return text.isprintable()

@@ -1,0 +1,165 @@
+"""What the person drives: look a user_code up, open it, approve or deny it."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from . import codes
+from .clients import Client, Clients
+from .device_authorization import DeviceAuthorization, State, approve, claim, deny
+from .errors import AlreadyResolved, ExpiredOrUnknown, lost_every_race
+from .ports import AuthorizationStore, Stored
+from .rate_limits import RateLimits, network
+from .scopes import granted_scopes
+from .subjects import Account, AccountSubject
+
+TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class LookedUp:
+    """What anyone may know of a user_code. `client_id` is None where the code is unknown or expired."""
+
+    valid: bool
+    expires_in_remaining: int
+    client_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What a person sees before deciding.
+
+    `user_code` is formatted. `address` is where the request came from; `same_network` says whether
+    the person's browser shares it. `age` and `remaining` are by the store's clock.
+    """
+
+    user_code: str
+    client: Client
+    device_label: str | None
+    scopes: frozenset[str]
+    address: str
+    same_network: bool
+    issued_at: datetime
+    age: timedelta
+    remaining: timedelta
+
+
+class Approvals:
+    """The decisions of people with an account."""
+
+    def __init__(
+        self, *, store: AuthorizationStore, clients: Clients, limits: RateLimits, user_code_key: bytes
+    ) -> None:
+        self._store = store
+        self._clients = clients
+        self._limits = limits
+        self._user_code_key = user_code_key
+
+    def lookup(self, user_code: str, address: str) -> LookedUp:
+        """Whether a user_code waits for a decision, and how many true seconds are left.
+
+        Raises RateLimited, StoreUnavailable.
+        """
+        self._limits.hit("lookup", network(address))
+        stored = self._find(user_code)
+        if stored is None:
+            self._limits.count_wrong_code()
+            return LookedUp(False, 0, None)
+        record = stored.record
+        if record.state is not State.PENDING:
+            return LookedUp(False, 0, record.request.client_id)
+        remaining = int((record.expires_at - stored.now).total_seconds())
+        return LookedUp(True, remaining, record.request.client_id)
+
+    def enter(self, user_code: str, account: Account | None, address: str) -> str:
+        """The normalised user_code of a person who typed it, if it still waits for a decision.
+
+        Raises ExpiredOrUnknown, AlreadyResolved, RateLimited, StoreUnavailable.
+        """
+        self._limits.hit("lookup", network(address))
+        stored = self._find_or_count(user_code, account)
+        if stored.record.state is not State.PENDING:
+            raise AlreadyResolved()
+        return codes.normalise_user_code(user_code) or ""
+
+    def open(self, user_code: str, account: Account, address: str) -> Opened:
+        """What the code asks for; from now on it is this account's to decide.
+
+        Raises ExpiredOrUnknown, AlreadyClaimed, AlreadyResolved, InvalidScope, RateLimited.
+        Source: RFC 8628 §3.3, §5.4.
+        """
+        subject = AccountSubject(account.id)
+        for _ in range(TRIES):
+            stored = self._find_or_count(user_code, account)
+            claimed = claim(stored.record, subject.key, stored.now)
+            if claimed == stored.record or self._store.swap(stored, claimed) is not None:
+                return self._opened(user_code, stored, subject, address)
+        raise lost_every_race()
+
+    def approve(self, user_code: str, account: Account) -> Client:
+        """Let the client, which is returned, have a token. Of any number of decisions one wins.
+
+        Raises as `open` does.
+        """
+        subject = AccountSubject(account.id)
+        for _ in range(TRIES):
+            stored = self._find_or_count(user_code, account)
+            client = self._client_of(stored.record)
+            granted = granted_scopes(stored.record.request.scopes, client.scopes, subject.subject_type)
+            if self._decide(stored, approve(stored.record, subject, granted, stored.now), account):
+                return client
+        raise lost_every_race()
+
+    def deny(self, user_code: str, account: Account) -> Client:
+        """Refuse the client, which is returned. Raises as `open` does."""
+        subject = AccountSubject(account.id)
+        for _ in range(TRIES):
+            stored = self._find_or_count(user_code, account)
+            client = self._client_of(stored.record)
+            if self._decide(stored, deny(stored.record, subject, stored.now), account):
+                return client
+        raise lost_every_race()
+
+    def _decide(self, stored: Stored, decided: DeviceAuthorization, account: Account) -> bool:
+        self._limits.hit("decide", account.id)
+        return self._store.swap(stored, decided) is not None
+
+    def _find(self, user_code: str) -> Stored | None:
+        normalised = codes.normalise_user_code(user_code)
+        if normalised is None:
+            return None
+        stored = self._store.find(codes.user_code_digest(self._user_code_key, normalised))
+        if stored is None or stored.record.is_expired(stored.now):
+            return None
+        return stored
+
+    def _find_or_count(self, user_code: str, account: Account | None) -> Stored:
+        if account is not None:
+            self._limits.reserve("guesses", account.id)
+        stored = self._find(user_code)
+        if stored is None:
+            self._limits.count_wrong_code()
+            raise ExpiredOrUnknown()
+        if account is not None:
+            self._limits.refund("guesses", account.id)
+        return stored
+
+    def _client_of(self, record: DeviceAuthorization) -> Client:
+        client = self._clients.get(record.request.client_id)
+        if client is None:
+            raise ExpiredOrUnknown(detail="its client is no longer declared")
+        return client
+
+    def _opened(self, user_code: str, stored: Stored, subject: AccountSubject, address: str) -> Opened:
+        record = stored.record
+        client = self._client_of(record)
+        return Opened(
+            user_code=codes.format_user_code(codes.normalise_user_code(user_code) or ""),
+            client=client,
+            device_label=record.request.device_label,
+            scopes=granted_scopes(record.request.scopes, client.scopes, subject.subject_type),
+            address=record.request.address,
+            same_network=network(record.request.address) == network(address),
+            issued_at=record.issued_at,
+            age=stored.now - record.issued_at,
+            remaining=record.expires_at - stored.now,
+        )

@@ -1,0 +1,215 @@
+"""What the client drives: start a device authorization and poll it. Decisions live in `approvals`."""
+
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from . import codes
+from .clients import Client, ClientCredentials, Clients
+from .device_authorization import (
+    AuthorizationRequest,
+    DeviceAuthorization,
+    Verdict,
+    slow_down,
+    spacing_seconds,
+    verdict,
+)
+from .errors import (
+    AccessDenied,
+    AuthorizationPending,
+    DomainError,
+    ExpiredToken,
+    InvalidClient,
+    InvalidGrant,
+    InvalidRequest,
+    SlowDown,
+    UnsupportedGrantType,
+    UserCodesExhausted,
+    UserCodeTaken,
+    lost_every_race,
+)
+from .ports import AuthorizationStore, Handle, Stored
+from .rate_limits import RateLimits, network
+from .redemption import Redeemer
+from .scopes import requested_scopes
+
+DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
+# How often a lost race is run again, and how often a taken user_code is drawn again.
+TRIES = 5
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartRequest:
+    """A device authorization request (RFC 8628 §3.1). `scope` is as on the wire, "" for none."""
+
+    credentials: ClientCredentials
+    scope: str
+    device_label: str | None
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """The two codes of a new device authorization; both lifetimes in seconds (RFC 8628 §3.2)."""
+
+    device_code: str
+    user_code: str
+    expires_in: int
+    interval: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenRequest:
+    """A request at the token endpoint (RFC 8628 §3.4).
+
+    `original_dialect` marks the JSON form without grant_type, whose client knows only the four
+    errors of RFC 8628 §3.5.
+    """
+
+    credentials: ClientCredentials
+    grant_type: str | None
+    device_code: str | None
+    address: str
+    original_dialect: bool = False
+
+
+class DeviceFlow:
+    """The device grant as the client sees it."""
+
+    def __init__(
+        self,
+        *,
+        store: AuthorizationStore,
+        clients: Clients,
+        limits: RateLimits,
+        redeemer: Redeemer,
+        user_code_key: bytes,
+        ignored_scopes: frozenset[str],
+        draw_user_code: Callable[[int], str] = codes.new_user_code,
+    ) -> None:
+        self._store = store
+        self._clients = clients
+        self._limits = limits
+        self._redeemer = redeemer
+        self._user_code_key = user_code_key
+        self._ignored_scopes = ignored_scopes
+        self._draw_user_code = draw_user_code
+
+    def start(self, request: StartRequest) -> Started:
+        """A new pending device authorization.
+
+        Raises InvalidClient, InvalidScope, RateLimited, UserCodesExhausted, StoreUnavailable.
+        Source: RFC 8628 §3.1, §3.2.
+        """
+        client = self._clients.authenticate(request.credentials)
+        scopes = requested_scopes(request.scope, client.scopes, self._ignored_scopes)
+        self._limits.hit("code", network(request.address))
+        wanted = AuthorizationRequest(
+            id=str(uuid.uuid4()),
+            client_id=client.client_id,
+            scopes=scopes,
+            device_label=request.device_label,
+            address=request.address,
+            lifetime_seconds=client.device_code_lifetime_seconds,
+        )
+        device_code, user_code = self._create(wanted, client)
+        return Started(
+            device_code=device_code,
+            user_code=codes.format_user_code(user_code),
+            expires_in=client.device_code_lifetime_seconds,
+            interval=client.interval_seconds,
+        )
+
+    def _create(self, wanted: AuthorizationRequest, client: Client) -> tuple[str, str]:
+        length = codes.USER_CODE_LENGTH
+        if self._limits.is_alarmed():
+            log.warning("many wrong user_codes: new ones are longer", extra={"event": "user_codes_lengthened"})
+            length = codes.LONG_USER_CODE_LENGTH
+        for _ in range(TRIES):
+            user_code = self._draw_user_code(length)
+            digest = codes.user_code_digest(self._user_code_key, user_code)
+            device_code = codes.new_device_code(codes.shard_of_user_code(digest))
+            try:
+                self._store.create(
+                    _handle(device_code),
+                    digest,
+                    wanted,
+                    client.interval_seconds,
+                    spacing_seconds(client.interval_seconds),
+                )
+            except UserCodeTaken:
+                continue
+            return device_code, user_code
+        raise UserCodesExhausted(detail=f"no free user_code in {TRIES} draws")
+
+    def poll(self, request: TokenRequest) -> dict[str, Any]:
+        """The token answer (DESIGN.md §2.4), or the error that says why there is none yet.
+
+        Raises InvalidRequest, InvalidClient, UnsupportedGrantType, InvalidGrant, ExpiredToken,
+        AccessDenied, AuthorizationPending, SlowDown, RateLimited, Unavailable. In the original
+        dialect InvalidClient and InvalidGrant are told as ExpiredToken. Source: RFC 8628 §3.4, §3.5.
+        """
+        try:
+            return self._poll(request)
+        except (InvalidClient, InvalidGrant) as error:
+            if request.original_dialect:
+                raise ExpiredToken(detail=error.error) from error
+            raise
+
+    def _poll(self, request: TokenRequest) -> dict[str, Any]:
+        client = self._clients.authenticate(request.credentials)
+        if request.grant_type != DEVICE_GRANT:
+            raise UnsupportedGrantType()
+        if request.device_code is None:
+            raise InvalidRequest("Missing parameter: device_code.")
+        if not codes.is_device_code(request.device_code):
+            raise InvalidGrant(detail="malformed")
+        handle = _handle(request.device_code)
+        for _ in range(TRIES):
+            stored = self._store.touch(handle)
+            if stored is None:
+                self._limits.hit("token_unknown", network(request.address))
+                raise InvalidGrant(detail="unknown")
+            answer = self._answer(stored, client, request.device_code)
+            if answer is not None:
+                return answer
+        raise lost_every_race()
+
+    def _answer(self, stored: Stored, client: Client, device_code: str) -> dict[str, Any] | None:
+        """The token answer or the error of one poll; None where a race was lost and must be run again."""
+        told = verdict(stored.record, client.client_id, stored.now, on_time=stored.on_time)
+        if told is Verdict.REDEEM:
+            return self._redeemer.redeem(stored, client, device_code)
+        if told is Verdict.CONSUMED:
+            return self._redeemer.redeliver(stored, device_code)
+        if told is Verdict.TOO_FAST and not self._slow_down(stored):
+            return None
+        raise _refusal(told, stored.record)
+
+    def _slow_down(self, stored: Stored) -> bool:
+        """False where the record changed meanwhile."""
+        slowed = slow_down(stored.record)
+        if slowed == stored.record:
+            return True
+        spacing = spacing_seconds(slowed.interval_seconds)
+        return self._store.swap(stored, slowed, spacing_seconds=spacing) is not None
+
+
+def _refusal(told: Verdict, record: DeviceAuthorization) -> DomainError:
+    if told is Verdict.FOREIGN:
+        return InvalidGrant(detail="of another client")
+    if told is Verdict.EXPIRED:
+        return ExpiredToken()
+    if told is Verdict.DENIED:
+        return AccessDenied()
+    if told is Verdict.TOO_FAST:
+        return SlowDown(interval=slow_down(record).interval_seconds)
+    return AuthorizationPending(interval=record.interval_seconds)
+
+
+def _handle(device_code: str) -> Handle:
+    return Handle(codes.shard_of_device_code(device_code), codes.device_code_digest(device_code))

@@ -1,0 +1,210 @@
+"""One class per error that a caller can be told; no status code here (see `oauthdevice.views.errors`).
+
+`description` is for the developer of a client: ASCII without `"` and `\\`, never an echoed value
+(RFC 6749 §5.2). `detail` is for our log alone.
+"""
+
+from typing import Any
+
+
+class DomainError(Exception):
+    """Base of every error that is answered on purpose.
+
+    `error` is the code on the wire; `members` are extra members of the JSON answer, such as `interval`.
+    """
+
+    error = "server_error"
+    description = "The server could not answer this request."
+
+    def __init__(self, description: str | None = None, *, detail: str = "", **members: Any) -> None:
+        super().__init__(description or self.description)
+        self.description = description or self.description
+        self.detail = detail
+        self.members = members
+
+
+class InvalidRequest(DomainError):
+    """RFC 6749 §5.2: a parameter is missing, repeated, malformed or too long."""
+
+    error = "invalid_request"
+    description = "The request is missing a parameter, repeats one or has a malformed one."
+
+
+class InvalidClient(DomainError):
+    """RFC 6749 §5.2: the client is unknown or failed to authenticate."""
+
+    error = "invalid_client"
+    description = "The client is unknown or its authentication failed."
+
+
+class UnauthorizedClient(DomainError):
+    """RFC 6749 §5.2: the client may not use this grant."""
+
+    error = "unauthorized_client"
+    description = "The client is not allowed to use this grant type."
+
+
+class UnsupportedGrantType(DomainError):
+    """RFC 6749 §5.2."""
+
+    error = "unsupported_grant_type"
+    description = "This grant_type is not supported."
+
+
+class InvalidScope(DomainError):
+    """RFC 6749 §5.2: no such scope, or none of those requested can be granted."""
+
+    error = "invalid_scope"
+    description = "The requested scope is unknown, malformed or cannot be granted."
+
+
+class InvalidGrant(DomainError):
+    """RFC 6749 §5.2: the device_code is malformed, unknown, spent or of another client."""
+
+    error = "invalid_grant"
+    description = "The device_code is invalid, was already used or belongs to another client."
+
+
+class AuthorizationPending(DomainError):
+    """RFC 8628 §3.5: nobody has decided yet. Carries `interval`, in seconds."""
+
+    error = "authorization_pending"
+    description = "The person has not decided yet. Poll again after the interval."
+
+
+class SlowDown(DomainError):
+    """RFC 8628 §3.5: polled too fast. Carries the raised `interval`, in seconds."""
+
+    error = "slow_down"
+    description = "Polled too fast. Use the longer interval from now on."
+
+
+class AccessDenied(DomainError):
+    """RFC 8628 §3.5: the person said no, or may no longer sign in."""
+
+    error = "access_denied"
+    description = "The request was denied."
+
+
+class ExpiredToken(DomainError):
+    """RFC 8628 §3.5: the device_code has expired."""
+
+    error = "expired_token"
+    description = "The device_code has expired. Start again."
+
+
+class InvalidToken(DomainError):
+    """RFC 6750 §3.1: the access token is malformed, unknown, expired or revoked."""
+
+    error = "invalid_token"
+    description = "The access token is missing, malformed, expired or revoked."
+
+
+class LoginRequired(DomainError):
+    """Nobody is signed in."""
+
+    error = "login_required"
+    description = "Sign in first."
+
+
+class LoginFailed(DomainError):
+    """Wrong e-mail, wrong password or disabled account: one error, so that none can be told apart."""
+
+    error = "login_failed"
+    description = "E-mail or password is wrong."
+
+
+class CSRFMismatch(DomainError):
+    """The CSRF token or the origin of the request does not fit the session."""
+
+    error = "csrf_mismatch"
+    description = "The CSRF token is missing or wrong."
+
+
+class ExpiredOrUnknown(DomainError):
+    """No such user_code, or it has expired; the two are told apart to nobody (RFC 8628 §5.1)."""
+
+    error = "expired_or_unknown"
+    description = "The user_code is unknown or has expired."
+
+
+class AlreadyResolved(DomainError):
+    """The device authorization was already approved or denied."""
+
+    error = "already_resolved"
+    description = "The request was already approved or denied."
+
+
+class AlreadyClaimed(DomainError):
+    """Another person opened this user_code first."""
+
+    error = "already_claimed"
+    description = "Another account has opened this user_code."
+
+
+class RateLimited(DomainError):
+    """Too many requests. `retry_after_seconds` says when to come back."""
+
+    error = "rate_limited"
+    description = "Too many requests. Try again later."
+
+    def __init__(self, retry_after_seconds: int, *, detail: str = "") -> None:
+        super().__init__(detail=detail)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unavailable(DomainError):
+    """Something we depend on is away or exhausted; the same request may succeed later."""
+
+    error = "temporarily_unavailable"
+    description = "The service is temporarily unavailable. Try again shortly."
+    retry_after_seconds = 5
+
+
+class StoreUnavailable(Unavailable):
+    """Redis or the database did not answer; nothing half done is visible."""
+
+
+def lost_every_race() -> Unavailable:
+    """What is raised when a bounded number of tries to change one record all met another change."""
+    return Unavailable(detail="lost every race for one record")
+
+
+class UserCodesExhausted(Unavailable):
+    """No free user_code was found in a bounded number of draws."""
+
+
+class StaleLease(Exception):
+    """A later redemption of the same device authorization has taken over; never shown to a caller."""
+
+
+class UserCodeTaken(Exception):
+    """The drawn user_code is in use; never shown to a caller."""
+
+
+class AccountExists(DomainError):
+    """An account with this e-mail exists already."""
+
+    error = "account_exists"
+    description = "An account with this e-mail exists already."
+
+
+class WorkspaceExists(DomainError):
+    """A workspace with this name exists already."""
+
+    error = "workspace_exists"
+    description = "A workspace with this name exists already."
+
+
+class NoSuchAccount(DomainError):
+    """No account has this e-mail; told to administrators alone."""
+
+    error = "no_such_account"
+    description = "There is no account with this e-mail."
+
+
+class NoSuchWorkspace(DomainError):
+    """No workspace has this id or name; told to administrators alone."""
+
+    error = "no_such_workspace"
+    description = "There is no workspace with this id or name."

@@ -1,0 +1,109 @@
+"""How many requests and guesses, per whom, for how long. The counting is the store's."""
+
+import hashlib
+import ipaddress
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .errors import RateLimited
+
+if TYPE_CHECKING:
+    from .ports import LimitStore
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """`count` in `period_seconds`, in a bucket of its own named `name`."""
+
+    name: str
+    count: int
+    period_seconds: int
+
+
+MINUTE, HOUR = 60, 3600
+
+DEFAULT_LIMITS: Mapping[str, Limit] = {
+    limit.name: limit
+    for limit in (
+        Limit("code", 60, HOUR),
+        Limit("token_unknown", 60, MINUTE),
+        Limit("lookup", 60, 5 * MINUTE),
+        Limit("guesses", 10, 15 * MINUTE),
+        Limit("decide", 10, HOUR),
+        Limit("approve_external", 10, HOUR),
+        Limit("sso_initiate", 60, HOUR),
+        Limit("login_account", 5, 15 * MINUTE),
+        Limit("login_address", 20, 15 * MINUTE),
+        Limit("bearer", 60, MINUTE),
+    )
+}
+
+# Above this many wrong user_codes from everybody together, new codes grow. Nobody is locked out.
+ALARM = Limit("wrong_codes_alarm", 1000, 5 * MINUTE)
+
+
+class RateLimits:
+    """The buckets of this server. A limit that is None is off."""
+
+    def __init__(self, store: "LimitStore", limits: Mapping[str, Limit | None]) -> None:
+        self._store = store
+        self._limits = limits
+
+    def hit(self, name: str, key: str) -> None:
+        """Count one request of `key`. Raises RateLimited."""
+        limit = self._limits[name]
+        if limit is not None:
+            self._refuse(self._store.hit(limit, _opaque(key)), name)
+
+    def reserve(self, name: str, key: str) -> None:
+        """Count one attempt before it is known whether it fails, so that parallel ones cannot overrun.
+
+        Raises RateLimited.
+        """
+        limit = self._limits[name]
+        if limit is not None:
+            self._refuse(self._store.reserve(limit, _opaque(key)), name)
+
+    def refund(self, name: str, key: str) -> None:
+        """The reserved attempt did not fail: it does not count."""
+        limit = self._limits[name]
+        if limit is not None:
+            self._store.refund(limit, _opaque(key))
+
+    def clear(self, name: str, key: str) -> None:
+        """Forget the failures of `key`."""
+        limit = self._limits[name]
+        if limit is not None:
+            self._store.clear(limit, _opaque(key))
+
+    def count_wrong_code(self) -> None:
+        """One more wrong user_code, by whomever."""
+        self._store.hit(ALARM, "all")
+
+    def is_alarmed(self) -> bool:
+        """True while so many wrong user_codes come in that somebody must be guessing."""
+        return self._store.is_spent(ALARM, "all")
+
+    @staticmethod
+    def _refuse(retry_after_seconds: int, name: str) -> None:
+        if retry_after_seconds:
+            raise RateLimited(retry_after_seconds, detail=f"limit {name}")
+
+
+def network(address: str) -> str:
+    """What counts as one address: an IPv4 address, or the /64 that one IPv6 subscriber has at will."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return "unknown"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return str(parsed.ipv4_mapped)
+        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return str(parsed)
+
+
+def _opaque(key: str) -> str:
+    """No e-mail lies in a counter's name, and no key is longer than another."""
+    return hashlib.sha256(key.encode()).hexdigest()[:32]

@@ -1,0 +1,64 @@
+"""Whom a token speaks for, and what such a subject may ask for."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSubject:
+    """A person with an account of ours."""
+
+    account_id: str
+
+    subject_type = "account"
+
+    @property
+    def key(self) -> str:
+        """One text per subject, for claims and for "one session per subject, client, device"."""
+        return f"account:{self.account_id}"
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalSubject:
+    """A person known only to an identity provider: `issuer` and `subject_id` name them for good.
+
+    `email` is what people see; it is verified by the provider and may change.
+    """
+
+    issuer: str
+    subject_id: str
+    email: str
+
+    subject_type = "external_sso"
+
+    @property
+    def key(self) -> str:
+        """See AccountSubject.key. The lengths keep two pairs from ever making one text."""
+        return f"external:{len(self.issuer)}:{self.issuer}:{self.subject_id}"
+
+
+Subject = AccountSubject | ExternalSubject
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """A workspace as its member sees it."""
+
+    id: str
+    name: str
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account and what a token answer says of it. `workspaces` are in the order they were joined."""
+
+    id: str
+    email: str
+    name: str
+    active: bool
+    workspaces: tuple[Workspace, ...] = ()
+
+    @property
+    def default_workspace_id(self) -> str | None:
+        """The workspace joined first; None for an account without one."""
+        return self.workspaces[0].id if self.workspaces else None

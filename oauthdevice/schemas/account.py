@@ -1,0 +1,31 @@
+"""One schema per service of the account branch. Instances: a schema has no state."""
+
+import colander
+
+from .fields import ClientId, ClientSecret, DeviceCode, DeviceLabel, GrantType, Scope, UserCode
+
+
+class _DeviceCodeRequest(colander.MappingSchema):
+    client_id = ClientId(missing=None)
+    client_secret = ClientSecret(missing=None)
+    scope = Scope(missing="")
+    device_label = DeviceLabel(missing=None)
+
+
+class _DeviceTokenRequest(colander.MappingSchema):
+    grant_type = GrantType(missing=None)
+    device_code = DeviceCode(missing=None)
+    client_id = ClientId(missing=None)
+    client_secret = ClientSecret(missing=None)
+
+
+class _UserCodeRequest(colander.MappingSchema):
+    user_code = UserCode()
+
+
+# RFC 8628 §3.1, with the label of the original dialect.
+device_code_request = _DeviceCodeRequest()
+# RFC 8628 §3.4.
+device_token_request = _DeviceTokenRequest()
+# lookup, approve, deny.
+user_code_request = _UserCodeRequest()

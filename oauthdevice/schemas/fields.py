@@ -1,0 +1,88 @@
+"""One node per protocol parameter: type and bounds. A value that is no text is malformed, not converted."""
+
+import re
+from typing import Any
+
+import colander
+
+from ..domain.scopes import is_scope_token
+
+
+class Text(colander.SchemaType):
+    """A str and nothing else: no number, list or object becomes one."""
+
+    def deserialize(self, node: colander.SchemaNode, cstruct: Any) -> Any:
+        if cstruct is colander.null:
+            return colander.null
+        if not isinstance(cstruct, str):
+            raise colander.Invalid(node, "not text")
+        return cstruct
+
+
+class Field(colander.SchemaNode):
+    """A required text; `missing=None` makes it optional."""
+
+    schema_type = Text
+
+
+def _matches(pattern: str) -> Any:
+    compiled = re.compile(pattern)
+
+    def validator(node: colander.SchemaNode, value: str) -> None:
+        if compiled.fullmatch(value) is None:
+            raise colander.Invalid(node, "malformed")
+
+    return validator
+
+
+def _scope(node: colander.SchemaNode, value: str) -> None:
+    words = value.split(" ")
+    if len(value) > 1024 or not all(is_scope_token(word) for word in words if word):
+        raise colander.Invalid(node, "malformed")
+
+
+def _label(node: colander.SchemaNode, value: str) -> None:
+    if len(value) > 128 or not value.isprintable():
+        raise colander.Invalid(node, "malformed")
+
+
+class ClientId(Field):
+    """RFC 6749 §A.1, at most 64 characters."""
+
+    validator = staticmethod(_matches(r"[\x20-\x7e]{1,64}"))
+
+
+class ClientSecret(Field):
+    """RFC 6749 §A.2, at most 256 characters."""
+
+    validator = staticmethod(_matches(r"[\x20-\x7e]{1,256}"))
+
+
+class GrantType(Field):
+    """RFC 6749 §A.10, at most 128 characters. Which ones there are is the domain's to say."""
+
+    validator = staticmethod(_matches(r"[\x21-\x7e]{1,128}"))
+
+
+class DeviceCode(Field):
+    """Any short text; whether it has the form of one of ours is the domain's to say."""
+
+    validator = staticmethod(_matches(r"[\x20-\x7e]{1,256}"))
+
+
+class UserCode(Field):
+    """What a person typed: at most 64 characters of anything."""
+
+    validator = colander.Length(min=1, max=64)
+
+
+class Scope(Field):
+    """Scope tokens between spaces (RFC 6749 §3.3), at most 1024 characters."""
+
+    validator = staticmethod(_scope)
+
+
+class DeviceLabel(Field):
+    """1 to 128 printable characters: no control, no line break, no text direction override."""
+
+    validator = staticmethod(_label)

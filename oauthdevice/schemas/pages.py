@@ -1,0 +1,24 @@
+"""The forms that people send."""
+
+import colander
+
+from .fields import Field, UserCode
+
+
+class _EnterCodeForm(colander.MappingSchema):
+    user_code = UserCode(missing="")
+
+
+class _LoginForm(colander.MappingSchema):
+    email = Field(missing="", validator=colander.Length(max=320))
+    password = Field(missing="", validator=colander.Length(max=1024))
+
+
+class _DecisionForm(colander.MappingSchema):
+    user_code = UserCode()
+    decision = Field(validator=colander.OneOf(["approve", "deny"]))
+
+
+enter_code_form = _EnterCodeForm()
+login_form = _LoginForm()
+decision_form = _DecisionForm()

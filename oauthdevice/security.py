@@ -1,0 +1,152 @@
+"""Who is asking: browser session, account, CSRF, client credentials; and the headers on every answer."""
+
+import base64
+import binascii
+from typing import Any
+from urllib.parse import unquote_plus, urlsplit
+
+from pyramid.config import Configurator
+from pyramid.csrf import check_csrf_origin, check_csrf_token
+from pyramid.events import NewRequest, NewResponse
+from pyramid.request import Request
+from pyramid.session import JSONSerializer, SignedCookieSessionFactory
+
+from .domain.clients import ClientCredentials
+from .domain.errors import CSRFMismatch, InvalidClient, InvalidRequest, InvalidToken, LoginRequired
+from .domain.keys import derive_key
+from .domain.subjects import Account
+from .schemas.body import bound_body
+from .settings import Settings
+
+PAGE_CSP = (
+    "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
+API_CSP = "default-src 'none'; frame-ancestors 'none'"
+_SIGN_IN = "sign_in"
+
+
+def includeme(config: Configurator) -> None:
+    settings: Settings = config.registry["oauthdevice.settings"]
+    config.set_session_factory(_session_factory(settings))
+    # Every unsafe request needs a token; the services for devices opt out by name.
+    config.set_default_csrf_options(require_csrf=True)
+    config.add_settings({"pyramid.csrf_trusted_origins": [urlsplit(settings.public_url).netloc]})
+    config.add_request_method(signed_in_account, "account", reify=True)
+    config.add_subscriber(bound_body, NewRequest)
+    config.add_subscriber(_HeaderSubscriber(settings), NewResponse)
+
+
+def _session_factory(settings: Settings) -> Any:
+    # The name says what the attributes promise: a browser keeps a __Host- cookie to this host alone.
+    shared = settings.cookie_domain or not settings.is_https
+    return SignedCookieSessionFactory(
+        derive_key(settings.secret.encode(), "browser session").hex(),
+        serializer=JSONSerializer(),
+        cookie_name="oauthdevice_session" if shared else "__Host-oauthdevice_session",
+        domain=settings.cookie_domain or None,
+        secure=settings.is_https,
+        httponly=True,
+        samesite="Lax",
+        max_age=None,
+        timeout=settings.sign_in_lifetime_seconds,
+        reissue_time=settings.sign_in_lifetime_seconds // 10,
+    )
+
+
+def signed_in_account(request: Request) -> Account | None:
+    """The account of this browser, or None. Asked of the database at every request."""
+    key = request.session.get(_SIGN_IN)
+    return request.accounts.signed_in(key) if key else None
+
+
+def remember_sign_in(request: Request, key: str, kept: tuple[str, ...]) -> None:
+    """A new browser session for a new sign-in; only the entries named in `kept` move over.
+
+    The old one, its CSRF token included, may have been planted by somebody else.
+    """
+    carried = {name: request.session[name] for name in kept if name in request.session}
+    request.session.invalidate()
+    request.session.update(carried)
+    request.session[_SIGN_IN] = key
+    request.session.new_csrf_token()
+
+
+def forget_sign_in(request: Request) -> None:
+    """End the sign-in of this browser, here and at the server."""
+    key = request.session.get(_SIGN_IN)
+    if key:
+        request.accounts.sign_out(key)
+    request.session.invalidate()
+
+
+def require_account(request: Request, **_: Any) -> None:
+    """A Cornice validator. Raises LoginRequired, then CSRFMismatch."""
+    if request.account is None:
+        raise LoginRequired()
+    if not check_csrf_token(request, raises=False):
+        raise CSRFMismatch()
+    if request.scheme == "https" and not check_csrf_origin(request, raises=False):
+        raise CSRFMismatch("The request comes from another origin.")
+
+
+def require_bearer(request: Request, **_: Any) -> None:
+    """A Cornice validator: the session of the access token in `request.validated["session"]`.
+
+    The token is taken from the Authorization header alone (RFC 6750 §2.1). Raises InvalidToken.
+    """
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token.strip():
+        raise InvalidToken("An access token is needed.", detail="missing")
+    request.validated["session"] = request.bearers.authenticate(token.strip())
+
+
+def client_credentials(request: Request) -> ClientCredentials:
+    """Who the client says it is: HTTP Basic or the body, never both (RFC 6749 §2.3).
+
+    An empty Basic password is that of a public client. Raises InvalidRequest, InvalidClient.
+    """
+    client_id, secret = request.validated.get("client_id"), request.validated.get("client_secret")
+    header = request.headers.get("Authorization", "")
+    if not header.lower().startswith("basic "):
+        if client_id is None:
+            raise InvalidRequest("Missing parameter: client_id.")
+        return ClientCredentials(client_id, secret)
+    basic_id, basic_secret = _basic(header[6:])
+    if secret is not None:
+        raise InvalidRequest("The client used more than one way to authenticate.")
+    if client_id not in (None, basic_id):
+        raise InvalidRequest("The client_id differs from the one in the Authorization header.")
+    return ClientCredentials(basic_id, basic_secret or None)
+
+
+def _basic(encoded: str) -> tuple[str, str]:
+    try:
+        text = base64.b64decode(encoded.strip(), validate=True).decode("utf-8")
+    except (binascii.Error, ValueError) as error:
+        raise InvalidClient("The Authorization header is malformed.") from error
+    client_id, colon, secret = text.partition(":")
+    if not colon:
+        raise InvalidClient("The Authorization header is malformed.")
+    return unquote_plus(client_id), unquote_plus(secret)
+
+
+class _HeaderSubscriber:
+    """Puts the headers of DESIGN.md §6 on every answer, errors included."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._api = settings.api_prefix + "/"
+        self._is_https = settings.is_https
+
+    def __call__(self, event: NewResponse) -> None:
+        headers, path = event.response.headers, event.request.environ.get("PATH_INFO", "")
+        is_page = event.response.content_type == "text/html"
+        headers["Content-Security-Policy"] = PAGE_CSP if is_page else API_CSP
+        headers["X-Frame-Options"] = "DENY"
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Referrer-Policy"] = "same-origin"
+        if self._is_https:
+            headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+        if is_page or path.startswith(self._api):
+            headers["Cache-Control"] = "no-store"
+            headers["Pragma"] = "no-cache"

@@ -1,0 +1,1 @@
+"""The only room that knows SQL and Redis. Gives and takes domain values."""

@@ -1,0 +1,18 @@
+-- Replace the record if it is still the one that was read; keep its lifetime.
+--
+-- KEYS[1] record, KEYS[2] sealed answer; both carry the same hash tag.
+-- ARGV[1] record that was read, ARGV[2] record to store (JSON texts), ARGV[3] new spacing between
+-- polls (milliseconds, or empty to keep it), ARGV[4] sealed answer (or empty for none),
+-- ARGV[5] lifetime of the sealed answer (milliseconds).
+-- Returns 1, or 0 and writes nothing where the record is another or gone.
+if redis.call('HGET', KEYS[1], 'record') ~= ARGV[1] then
+  return 0
+end
+redis.call('HSET', KEYS[1], 'record', ARGV[2])
+if ARGV[3] ~= '' then
+  redis.call('HSET', KEYS[1], 'spacing', ARGV[3])
+end
+if ARGV[4] ~= '' then
+  redis.call('SET', KEYS[2], ARGV[4], 'PX', ARGV[5])
+end
+return 1

@@ -1,0 +1,30 @@
+"""Brings a database to the newest migration."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+
+from .sql import create_database
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def alembic_config(database_url: str) -> Config:
+    """What Alembic needs to know of our migrations."""
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.attributes["database_url"] = database_url
+    return config
+
+
+def upgrade(database_url: str) -> None:
+    """Run what is missing. A second time does nothing. Raises StoreUnavailable."""
+    _make_folder(database_url)
+    command.upgrade(alembic_config(database_url), "head")
+
+
+def _make_folder(database_url: str) -> None:
+    engine = create_database(database_url).engine
+    if engine.url.get_backend_name() == "sqlite" and engine.url.database not in (None, "", ":memory:"):
+        Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)

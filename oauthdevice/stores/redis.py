@@ -1,0 +1,269 @@
+"""Device authorizations and counters on Redis (or on the embedded one): one command or script a method."""
+
+import functools
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from typing import Any, ParamSpec, TypeVar, cast
+
+import redis
+from limits import RateLimitItemPerSecond
+from limits.storage import RedisStorage
+from limits.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from ..domain.device_authorization import AuthorizationRequest, DeviceAuthorization, State
+from ..domain.errors import StoreUnavailable, UserCodeTaken
+from ..domain.ports import Handle, Stored
+from ..domain.rate_limits import Limit
+from ..domain.subjects import AccountSubject, ExternalSubject, Subject
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+EMBEDDED = "embedded://"
+# A record outlives its code, so that the domain can still say expired_token or see a replay.
+RETENTION_SECONDS = 600
+TIMEOUT_SECONDS = 2
+
+
+def connect(url: str) -> redis.Redis:
+    """A client with a pool of its own; connects on first use.
+
+    `embedded://` is a Redis inside this process, for development: one process, lost at exit.
+    A connection that died while it was idle is retried once; a timeout never, as the script may
+    have run.
+    """
+    if url == EMBEDDED:
+        # Imported here: production has no use for it.
+        from fakeredis import FakeServer, FakeStrictRedis  # noqa: PLC0415
+
+        return FakeStrictRedis(server=FakeServer(), decode_responses=True)
+    return redis.Redis.from_url(
+        url,
+        decode_responses=True,
+        socket_timeout=TIMEOUT_SECONDS,
+        socket_connect_timeout=TIMEOUT_SECONDS,
+        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+    )
+
+
+def unavailable(method: Callable[P, R]) -> Callable[P, R]:
+    """Any failure of Redis, wrapped once as StoreUnavailable."""
+
+    @functools.wraps(method)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return method(*args, **kwargs)
+        except redis.RedisError as error:
+            raise StoreUnavailable(detail=f"redis: {type(error).__name__}") from error
+
+    return wrapped
+
+
+class RedisAuthorizationStore:
+    """See `oauthdevice.domain.ports.AuthorizationStore`.
+
+    `clock_offset` is added to the clock of Redis; only tests, which move time, give one.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        prefix: str,
+        clock_offset: Callable[[], timedelta] = lambda: timedelta(0),
+    ) -> None:
+        self._client = client
+        self._prefix = prefix
+        self._clock_offset = clock_offset
+        self._create = client.register_script(_script("authorization_create"))
+        self._touch = client.register_script(_script("authorization_touch"))
+        self._find = client.register_script(_script("authorization_find"))
+        self._swap = client.register_script(_script("authorization_swap"))
+
+    @unavailable
+    def create(
+        self,
+        handle: Handle,
+        user_code_digest: str,
+        request: AuthorizationRequest,
+        interval_seconds: int,
+        spacing_seconds: float,
+    ) -> None:
+        record = _dump(DeviceAuthorization(request=request, issued_at=_EPOCH, interval_seconds=interval_seconds))
+        lifetime = (request.lifetime_seconds + RETENTION_SECONDS) * 1000
+        keys = [self._record_key(handle), self._index_key(handle.shard, user_code_digest)]
+        if not self._create(keys, [record, int(spacing_seconds * 1000), lifetime, self._offset(), handle.digest]):
+            raise UserCodeTaken()
+
+    @unavailable
+    def touch(self, handle: Handle) -> Stored | None:
+        found = self._touch([self._record_key(handle)], [self._offset()])
+        if found is None:
+            return None
+        text, issued_at, now, on_time = found
+        return Stored(_load(text, _time(issued_at)), handle, _time(now), text, bool(on_time))
+
+    @unavailable
+    def find(self, user_code_digest: str) -> Stored | None:
+        shard = user_code_digest[:2]
+        index = self._index_key(shard, user_code_digest)
+        found = self._find([index], [self._record_key(Handle(shard, "")), self._offset()])
+        if found is None:
+            return None
+        text, issued_at, now, digest = found
+        return Stored(_load(text, _time(issued_at)), Handle(shard, digest), _time(now), text)
+
+    @unavailable
+    def swap(
+        self,
+        seen: Stored,
+        new: DeviceAuthorization,
+        *,
+        spacing_seconds: float | None = None,
+        sealed_answer: str = "",
+        sealed_answer_seconds: int = 0,
+    ) -> Stored | None:
+        text = _dump(new)
+        spacing = "" if spacing_seconds is None else int(spacing_seconds * 1000)
+        keys = [self._record_key(seen.handle), self._answer_key(seen.handle)]
+        if not self._swap(keys, [seen.version, text, spacing, sealed_answer, sealed_answer_seconds * 1000]):
+            return None
+        return Stored(new, seen.handle, seen.now, text, seen.on_time)
+
+    @unavailable
+    def sealed_answer(self, handle: Handle) -> str | None:
+        # The client decodes every answer; its types do not know.
+        return cast("str | None", self._client.get(self._answer_key(handle)))
+
+    def _record_key(self, handle: Handle) -> str:
+        return f"{self._prefix}:{{{handle.shard}}}:authorization:{handle.digest}"
+
+    def _index_key(self, shard: str, user_code_digest: str) -> str:
+        return f"{self._prefix}:{{{shard}}}:user_code:{user_code_digest}"
+
+    def _answer_key(self, handle: Handle) -> str:
+        return f"{self._prefix}:{{{handle.shard}}}:answer:{handle.digest}"
+
+    def _offset(self) -> int:
+        return int(self._clock_offset().total_seconds() * 1000)
+
+
+class RedisLimitStore:
+    """See `oauthdevice.domain.ports.LimitStore`. Counting is the library `limits`; see its strategies."""
+
+    def __init__(self, client: redis.Redis, prefix: str) -> None:
+        storage = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=f"{prefix}:limit")
+        self._storage = storage
+        self._sliding = SlidingWindowCounterRateLimiter(storage)
+        # The one window of the library that can give a count back.
+        self._fixed = FixedWindowRateLimiter(storage)
+
+    @unavailable
+    def hit(self, limit: Limit, key: str) -> int:
+        item, names = _item(limit), (limit.name, key)
+        if self._sliding.hit(item, *names):
+            return 0
+        return _retry_after(self._sliding.get_window_stats(item, *names).reset_time, limit)
+
+    @unavailable
+    def reserve(self, limit: Limit, key: str) -> int:
+        item, names = _item(limit), (limit.name, "attempts", key)
+        if self._fixed.hit(item, *names):
+            return 0
+        # The refused attempt is not a failure: it must not eat what a refund gives back.
+        self._fixed.hit(item, *names, cost=-1)
+        return _retry_after(self._fixed.get_window_stats(item, *names).reset_time, limit)
+
+    @unavailable
+    def refund(self, limit: Limit, key: str) -> None:
+        self._fixed.hit(_item(limit), limit.name, "attempts", key, cost=-1)
+
+    @unavailable
+    def clear(self, limit: Limit, key: str) -> None:
+        self._fixed.clear(_item(limit), limit.name, "attempts", key)
+
+    @unavailable
+    def is_spent(self, limit: Limit, key: str) -> bool:
+        return not self._sliding.test(_item(limit), limit.name, key)
+
+
+def _item(limit: Limit) -> RateLimitItemPerSecond:
+    return RateLimitItemPerSecond(limit.count, limit.period_seconds)
+
+
+def _retry_after(reset_time: float, limit: Limit) -> int:
+    seconds = reset_time - datetime.now(UTC).timestamp()
+    return max(1, min(int(seconds) + 1, limit.period_seconds))
+
+
+# issued_at is stamped by the store's own clock and kept beside the record.
+_EPOCH = datetime.fromtimestamp(0, UTC)
+
+
+def _time(milliseconds: str) -> datetime:
+    return datetime.fromtimestamp(int(milliseconds) / 1000, UTC)
+
+
+def _dump(record: DeviceAuthorization) -> str:
+    request = record.request
+    return json.dumps(
+        {
+            "id": request.id,
+            "client_id": request.client_id,
+            "scopes": sorted(request.scopes),
+            "device_label": request.device_label,
+            "address": request.address,
+            "lifetime": request.lifetime_seconds,
+            "interval": record.interval_seconds,
+            "state": record.state.value,
+            "claimed_by": record.claimed_by,
+            "subject": _dump_subject(record.subject),
+            "granted": sorted(record.granted),
+            "attempt": record.attempt,
+            "lease_until": record.lease_until.isoformat() if record.lease_until else None,
+        },
+        separators=(",", ":"),
+    )
+
+
+def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
+    data = json.loads(text)
+    return DeviceAuthorization(
+        request=AuthorizationRequest(
+            id=data["id"],
+            client_id=data["client_id"],
+            scopes=frozenset(data["scopes"]),
+            device_label=data["device_label"],
+            address=data["address"],
+            lifetime_seconds=data["lifetime"],
+        ),
+        issued_at=issued_at,
+        interval_seconds=data["interval"],
+        state=State(data["state"]),
+        claimed_by=data["claimed_by"],
+        subject=_load_subject(data["subject"]),
+        granted=frozenset(data["granted"]),
+        attempt=data["attempt"],
+        lease_until=datetime.fromisoformat(data["lease_until"]) if data["lease_until"] else None,
+    )
+
+
+def _dump_subject(subject: Subject | None) -> dict[str, str] | None:
+    if subject is None:
+        return None
+    if isinstance(subject, AccountSubject):
+        return {"account_id": subject.account_id}
+    return {"issuer": subject.issuer, "subject_id": subject.subject_id, "email": subject.email}
+
+
+def _load_subject(data: dict[str, str] | None) -> Subject | None:
+    if data is None:
+        return None
+    return AccountSubject(**data) if "account_id" in data else ExternalSubject(**data)
+
+
+def _script(name: str) -> Any:
+    return (files(__package__) / f"{name}.lua").read_text("utf-8")

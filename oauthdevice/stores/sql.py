@@ -1,0 +1,79 @@
+"""The engine, and how a store method becomes one transaction."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine import Connection, make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import Session, sessionmaker
+
+from ..domain.errors import StoreUnavailable
+
+BUSY_TIMEOUT_SECONDS = 5
+
+
+class Database:
+    """Transactions on one engine. A store opens one per method: `with database.write() as sql:`.
+
+    A request is not the unit of work here: a redemption must have committed its token before it
+    marks the record in Redis, so no transaction spans a request.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._reads = sessionmaker(engine, expire_on_commit=False)
+        # SQLite cannot turn a reader into a writer while another writes: writers say so at once.
+        self._writes = sessionmaker(engine.execution_options(sqlite_begin="IMMEDIATE"), expire_on_commit=False)
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads. Raises StoreUnavailable."""
+        with _wrapped(), self._reads.begin() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that commits at the end. Raises StoreUnavailable; lets IntegrityError through."""
+        with _wrapped(), self._writes.begin() as session:
+            yield session
+
+
+def create_database(url: str) -> Database:
+    """Connects on first use. SQLite gets WAL, foreign keys and a busy timeout."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return Database(create_engine(parsed, pool_pre_ping=True, pool_timeout=TIMEOUT_SECONDS))
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return Database(engine)
+
+
+TIMEOUT_SECONDS = 5
+
+
+@contextmanager
+def _wrapped() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except SQLAlchemyError as error:
+        if isinstance(error, DBAPIError) or type(error).__name__ == "TimeoutError":
+            raise StoreUnavailable(detail=f"database: {type(error).__name__}") from error
+        raise
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # The driver must not begin transactions by itself: `_begin_sqlite` does.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get('sqlite_begin', 'DEFERRED')}")

@@ -1,0 +1,15 @@
+"""HTTP in, HTTP out: read what was validated, call one service, shape the answer."""
+
+from pyramid.config import Configurator
+
+from ..settings import Settings
+
+
+def includeme(config: Configurator) -> None:
+    """The JSON services under the API prefix, the metadata and the pages at the root."""
+    settings: Settings = config.registry["oauthdevice.settings"]
+    config.include(".account", route_prefix=settings.api_prefix)
+    config.include(".tokens", route_prefix=settings.api_prefix)
+    config.include(".metadata")
+    config.include(".pages")
+    config.include(".errors")

@@ -1,0 +1,91 @@
+"""The account branch: five services (DESIGN.md §2.1)."""
+
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+
+from ..domain.device_flow import DEVICE_GRANT, StartRequest, TokenRequest
+from ..domain.errors import InvalidRequest
+from ..schemas.account import device_code_request, device_token_request, user_code_request
+from ..schemas.body import JSON, validate_body, validate_query
+from ..security import client_credentials, require_account
+from .service import OAuthService
+
+device_code = OAuthService("device_code", "/oauth/device/code")
+device_token = OAuthService("device_token", "/oauth/device/token")
+device_lookup = OAuthService("device_lookup", "/oauth/device/lookup")
+device_approve = OAuthService("device_approve", "/oauth/device/approve")
+device_deny = OAuthService("device_deny", "/oauth/device/deny")
+
+
+def includeme(config: Configurator) -> None:
+    for service in (device_code, device_token, device_lookup, device_approve, device_deny):
+        config.add_cornice_service(service)
+
+
+@device_code.post(schema=device_code_request, validators=(validate_body,))
+def post_device_code(request: Request) -> dict[str, Any]:
+    """Start a device authorization (RFC 8628 §3.1, §3.2)."""
+    started = request.device_flow.start(
+        StartRequest(
+            credentials=client_credentials(request),
+            scope=request.validated["scope"],
+            device_label=request.validated["device_label"],
+            address=request.remote_addr or "",
+        )
+    )
+    page = f"{request.options.public_url}/device"
+    return {
+        "device_code": started.device_code,
+        "user_code": started.user_code,
+        "verification_uri": page,
+        "verification_uri_complete": f"{page}?user_code={started.user_code}",
+        "expires_in": started.expires_in,
+        "interval": started.interval,
+    }
+
+
+@device_token.post(schema=device_token_request, validators=(validate_body,))
+def post_device_token(request: Request) -> dict[str, Any]:
+    """Poll for the token (RFC 8628 §3.4, §3.5). JSON without grant_type is the original dialect."""
+    grant_type = request.validated["grant_type"]
+    original = request.content_type == JSON and grant_type is None
+    if grant_type is None and not original:
+        raise InvalidRequest("Missing parameter: grant_type.")
+    answer: dict[str, Any] = request.device_flow.poll(
+        TokenRequest(
+            credentials=client_credentials(request),
+            grant_type=DEVICE_GRANT if original else grant_type,
+            device_code=request.validated["device_code"],
+            address=request.remote_addr or "",
+            original_dialect=original,
+        )
+    )
+    return answer
+
+
+@device_lookup.get(schema=user_code_request, validators=(validate_query,))
+@device_lookup.post(schema=user_code_request, validators=(validate_body,))
+def lookup_user_code(request: Request) -> dict[str, Any]:
+    """Whether a user_code still waits for a decision."""
+    found = request.approvals.lookup(request.validated["user_code"], request.remote_addr or "")
+    return {
+        "valid": found.valid,
+        "expires_in_remaining": found.expires_in_remaining,
+        "client_id": found.client_id,
+    }
+
+
+@device_approve.post(schema=user_code_request, validators=(require_account, validate_body))
+def post_device_approve(request: Request) -> dict[str, str]:
+    """Approve as the signed-in account."""
+    request.approvals.approve(request.validated["user_code"], request.account)
+    return {"status": "approved"}
+
+
+@device_deny.post(schema=user_code_request, validators=(require_account, validate_body))
+def post_device_deny(request: Request) -> dict[str, str]:
+    """Deny as the signed-in account."""
+    request.approvals.deny(request.validated["user_code"], request.account)
+    return {"status": "denied"}

@@ -1,0 +1,135 @@
+"""The one table from domain error to answer: JSON for programs, a page for people."""
+
+import logging
+import uuid
+from typing import Any
+
+from pyramid.config import Configurator
+from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken
+from pyramid.httpexceptions import HTTPException, HTTPMethodNotAllowed, HTTPNotFound
+from pyramid.renderers import render_to_response
+from pyramid.request import Request
+from pyramid.response import Response
+
+from ..domain import errors
+from ..schemas.body import BodyTooLarge, UnsupportedMediaType
+
+log = logging.getLogger(__name__)
+
+# The status of an error is that of its nearest class here; of RFC 6749 §5.2 and RFC 8628 §3.5, 400.
+STATUS: dict[type[errors.DomainError], int] = {
+    errors.DomainError: 400,
+    errors.InvalidClient: 401,
+    errors.InvalidToken: 401,
+    errors.LoginRequired: 401,
+    errors.LoginFailed: 401,
+    errors.CSRFMismatch: 403,
+    errors.ExpiredOrUnknown: 404,
+    errors.AlreadyResolved: 409,
+    errors.AlreadyClaimed: 409,
+    BodyTooLarge: 413,
+    UnsupportedMediaType: 415,
+    errors.RateLimited: 429,
+    errors.Unavailable: 503,
+}
+
+
+class NotFound(errors.DomainError):
+    """No such address."""
+
+    error = "not_found"
+    description = "There is nothing at this address."
+
+
+class MethodNotAllowed(errors.DomainError):
+    """The address exists, but not for this method."""
+
+    error = "invalid_request"
+    description = "This address does not take this method."
+
+
+class ServerError(errors.DomainError):
+    """A fault of ours. `reference` finds it in the log."""
+
+    error = "server_error"
+    description = "The server met an unexpected condition."
+
+
+STATUS |= {NotFound: 404, MethodNotAllowed: 405, ServerError: 500}
+
+
+def includeme(config: Configurator) -> None:
+    config.add_exception_view(tell, context=errors.DomainError)
+    config.add_exception_view(tell_csrf, context=BadCSRFToken)
+    config.add_exception_view(tell_csrf, context=BadCSRFOrigin)
+    config.add_exception_view(tell_http, context=HTTPException)
+    config.add_exception_view(tell_fault, context=Exception)
+    config.add_notfound_view(tell_http)
+
+
+def tell(error: errors.DomainError, request: Request) -> Response:
+    """Any domain error as JSON or as a page."""
+    status = status_of(error)
+    if error.detail:
+        log.info("%s: %s", error.error, error.detail)
+    response = _page(error, status, request) if is_page(request) else _json(error)
+    response.status_int = status
+    response.headers.update(_headers(error))
+    return response
+
+
+def tell_csrf(_: Exception, request: Request) -> Response:
+    """Pyramid's own CSRF check failed."""
+    return tell(errors.CSRFMismatch(), request)
+
+
+def tell_http(error: Exception, request: Request) -> Response:
+    """404 and 405 in the shape of every other error; a redirect as it is."""
+    if isinstance(error, HTTPMethodNotAllowed):
+        response = tell(MethodNotAllowed(), request)
+        response.allow = error.allow
+        return response
+    if isinstance(error, HTTPNotFound):
+        return tell(NotFound(), request)
+    if isinstance(error, HTTPException) and error.status_int < 400:
+        return error
+    return tell(errors.InvalidRequest(), request)
+
+
+def tell_fault(error: Exception, request: Request) -> Response:
+    """A bug: logged with a reference, told without a detail."""
+    reference = uuid.uuid4().hex[:12]
+    log.error("unexpected error %s", reference, exc_info=error)
+    return tell(ServerError(f"The server met an unexpected condition. Reference: {reference}."), request)
+
+
+def status_of(error: errors.DomainError) -> int:
+    """The HTTP status of an error."""
+    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+
+
+def is_page(request: Request) -> bool:
+    """True where a person is looking; everything below the API prefix and the metadata is for programs."""
+    return not request.path_info.startswith((request.options.api_prefix + "/", "/.well-known/"))
+
+
+def _json(error: errors.DomainError) -> Response:
+    body: dict[str, Any] = {"error": error.error, "error_description": error.description, **error.members}
+    return Response(json_body=body, content_type="application/json", charset="utf-8")
+
+
+def _page(error: errors.DomainError, status: int, request: Request) -> Response:
+    values = {"error": error, "status": status}
+    return render_to_response("oauthdevice:templates/error.html.jinja2", values, request)
+
+
+def _headers(error: errors.DomainError) -> dict[str, str]:
+    if isinstance(error, errors.InvalidClient):
+        return {"WWW-Authenticate": 'Basic realm="oauthdevice", charset="UTF-8"'}
+    if isinstance(error, errors.InvalidToken):
+        # RFC 6750 §3.1: no error code where the request brought no token.
+        told = "" if error.detail == "missing" else f', error="{error.error}", error_description="{error.description}"'
+        return {"WWW-Authenticate": f'Bearer realm="oauthdevice"{told}'}
+    if isinstance(error, errors.RateLimited | errors.Unavailable):
+        return {"Retry-After": str(error.retry_after_seconds)}
+    return {}

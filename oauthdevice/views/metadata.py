@@ -1,0 +1,52 @@
+"""Where a client finds us: the metadata of RFC 8414."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from pyramid.config import Configurator
+from pyramid.request import Request
+
+from ..domain.device_flow import DEVICE_GRANT
+from ..domain.scopes import CATALOGUE
+from ..settings import Settings
+from .service import OAuthService
+
+# Many clients read only the second.
+WELL_KNOWN = ("oauth-authorization-server", "openid-configuration")
+
+
+def includeme(config: Configurator) -> None:
+    settings: Settings = config.registry["oauthdevice.settings"]
+    path = urlsplit(settings.public_url).path
+    for name in WELL_KNOWN:
+        add_document(config, name, f"/.well-known/{name}")
+        if path:
+            # RFC 8414 §3.1 puts the path of the issuer behind the well-known name.
+            add_document(config, f"{name}_of_path", f"/.well-known/{name}{path}")
+
+
+def add_document(config: Configurator, name: str, path: str) -> None:
+    """One more address of the metadata document."""
+    service = OAuthService(name, path)
+    service.add_view("GET", get_metadata)
+    config.add_cornice_service(service)
+
+
+def get_metadata(request: Request) -> dict[str, Any]:
+    """RFC 8414 §2. All addresses are built from `public_url`."""
+    settings: Settings = request.options
+    api = settings.public_url + settings.api_prefix
+    scopes = set(CATALOGUE).union(*(client.scopes for client in settings.clients.values()))
+    methods = ["none"]
+    if any(client.secret_sha256 for client in settings.clients.values()):
+        methods += ["client_secret_basic", "client_secret_post"]
+    return {
+        "issuer": settings.public_url,
+        "device_authorization_endpoint": f"{api}/oauth/device/code",
+        "token_endpoint": f"{api}/oauth/device/token",
+        "grant_types_supported": [DEVICE_GRANT],
+        # Required by RFC 8414 §2, and there is no authorization endpoint to answer any other type.
+        "response_types_supported": ["none"],
+        "scopes_supported": sorted(scopes),
+        "token_endpoint_auth_methods_supported": methods,
+    }

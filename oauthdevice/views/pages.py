@@ -1,0 +1,165 @@
+"""What people see: enter the code, sign in, decide, outcome. Every page works without script.
+
+The user_code travels in forms and in the browser session, never in an address that we make; a link
+that carries one only fills the field. What cannot be mended on the spot is told by `views.errors`.
+"""
+
+from typing import Any, TypeAlias
+
+from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.request import Request
+from pyramid.response import Response
+
+from ..domain.codes import USER_CODE_ALPHABET, format_user_code, strip_user_code
+from ..domain.errors import AlreadyResolved, DomainError, ExpiredOrUnknown, LoginFailed
+from ..domain.scopes import CATALOGUE
+from ..schemas.body import deserialise, read_body
+from ..schemas.pages import decision_form, enter_code_form, login_form
+from ..security import forget_sign_in, remember_sign_in
+from .errors import status_of
+
+# The values of the page's template, or an answer of its own.
+Answer: TypeAlias = dict[str, Any] | Response
+
+_USER_CODE = "user_code"
+_CLIENT_NAME = "client_name"
+
+
+def includeme(config: Configurator) -> None:
+    config.add_static_view("static", "oauthdevice:static", cache_max_age=3600)
+    config.add_route("home", "/")
+    config.add_view(lambda request: _go(request, "/device"), route_name="home")
+    for name, path, get, post in (
+        ("enter_code", "/device", show_enter_code, post_enter_code),
+        ("login", "/login", show_login, post_login),
+        ("consent", "/device/consent", show_consent, post_consent),
+        ("logout", "/logout", show_logout, post_logout),
+    ):
+        config.add_route(name, path)
+        template = f"oauthdevice:templates/{name}.html.jinja2"
+        config.add_view(get, route_name=name, request_method="GET", renderer=template)
+        config.add_view(post, route_name=name, request_method="POST", renderer=template)
+    for outcome in ("approved", "denied"):
+        config.add_route(outcome, f"/device/{outcome}")
+        template = f"oauthdevice:templates/{outcome}.html.jinja2"
+        config.add_view(show_outcome, route_name=outcome, request_method="GET", renderer=template)
+
+
+def show_enter_code(request: Request) -> Answer:
+    """The field for the code, filled from a link if there is one. A link does no more than that."""
+    linked = request.GET.getall("user_code")[:1]
+    return _enter_code_page(request, linked[0][:64] if linked else "")
+
+
+def post_enter_code(request: Request) -> Answer:
+    """A code that still waits leads on to sign-in or consent; any other is told below the field."""
+    typed = deserialise(enter_code_form, read_body(request))["user_code"]
+    if not typed.strip():
+        return _enter_code_page(request, "", problem="empty", status=400)
+    try:
+        user_code = request.approvals.enter(typed, request.account, request.remote_addr or "")
+    except (ExpiredOrUnknown, AlreadyResolved) as error:
+        return _enter_code_page(request, typed, problem=_problem(typed, error), status=status_of(error))
+    request.session[_USER_CODE] = user_code
+    return _go(request, "/device/consent" if request.account else "/login")
+
+
+def show_login(request: Request) -> Answer:
+    """The sign-in form; who is signed in already goes on."""
+    if request.account is not None:
+        return _go_on(request)
+    return _login_page(request)
+
+
+def post_login(request: Request) -> Answer:
+    """Sign in and go on to where the person was going."""
+    form = deserialise(login_form, read_body(request))
+    try:
+        sign_in = request.accounts.sign_in(form["email"], form["password"], request.remote_addr or "")
+    except LoginFailed as error:
+        return _login_page(request, email=form["email"], problem="failed", status=status_of(error))
+    remember_sign_in(request, sign_in.key, kept=(_USER_CODE,))
+    return _go_on(request)
+
+
+def show_consent(request: Request) -> Answer:
+    """Who asks for what. From here on the code is this person's to decide."""
+    user_code = request.session.get(_USER_CODE)
+    if user_code is None:
+        return _go(request, "/device")
+    if request.account is None:
+        return _go(request, "/login")
+    try:
+        opened = request.approvals.open(user_code, request.account, request.remote_addr or "")
+    except DomainError as error:
+        if status_of(error) in (404, 409):
+            del request.session[_USER_CODE]
+        raise
+    return {
+        "account": request.account,
+        "opened": opened,
+        "scopes": [(scope, CATALOGUE.get(scope, scope)) for scope in sorted(opened.scopes)],
+    }
+
+
+def post_consent(request: Request) -> Answer:
+    """The decision: exactly one of any number counts."""
+    if request.account is None:
+        return _go(request, "/login")
+    form = deserialise(decision_form, read_body(request))
+    approved = form["decision"] == "approve"
+    decide = request.approvals.approve if approved else request.approvals.deny
+    request.session.pop(_USER_CODE, None)
+    client = decide(form["user_code"], request.account)
+    request.session[_CLIENT_NAME] = client.name
+    return _go(request, "/device/approved" if approved else "/device/denied")
+
+
+def show_outcome(request: Request) -> Answer:
+    """What became of it, and what to do next."""
+    client_name = request.session.get(_CLIENT_NAME)
+    if client_name is None:
+        return _go(request, "/device")
+    return {"account": request.account, "client_name": client_name}
+
+
+def show_logout(request: Request) -> Answer:
+    """A button: a link must not sign anybody out."""
+    return {"account": request.account}
+
+
+def post_logout(request: Request) -> Answer:
+    """End this browser's sign-in."""
+    forget_sign_in(request)
+    return _go(request, "/login")
+
+
+def _enter_code_page(request: Request, typed: str, problem: str = "", status: int = 200) -> dict[str, Any]:
+    request.response.status_int = status
+    return {"account": request.account, "typed": typed, "problem": problem}
+
+
+def _login_page(request: Request, email: str = "", problem: str = "", status: int = 200) -> dict[str, Any]:
+    request.response.status_int = status
+    waiting = request.session.get(_USER_CODE)
+    user_code = format_user_code(waiting) if waiting else ""
+    return {"account": None, "email": email, "problem": problem, "user_code": user_code}
+
+
+def _problem(typed: str, error: DomainError) -> str:
+    if isinstance(error, AlreadyResolved):
+        return "used"
+    # A letter that no code has is worth a hint: it was misread.
+    misread = any(symbol not in USER_CODE_ALPHABET for symbol in strip_user_code(typed))
+    return "misread" if misread else "unknown"
+
+
+def _go_on(request: Request) -> HTTPSeeOther:
+    return _go(request, "/device/consent" if _USER_CODE in request.session else "/device")
+
+
+def _go(request: Request, path: str) -> HTTPSeeOther:
+    """A redirect inside this server, built from `public_url`: the Host header has no say."""
+    # The response callbacks that set the session cookie run on it as on any other answer.
+    return HTTPSeeOther(request.options.public_url + path)

@@ -1,0 +1,20 @@
+"""The Cornice service that every JSON route of ours is an instance of."""
+
+from typing import Any, ClassVar
+
+from cornice import Service
+
+
+class OAuthService(Service):
+    """A Service for programs: no cookie is consulted, so no CSRF token is asked for by default.
+
+    Errors are raised as domain errors and told by `oauthdevice.views.errors`; Cornice's own error
+    list stays empty, and its filters and negotiating renderer are not needed.
+    """
+
+    default_filters: ClassVar[list[Any]] = []
+    default_validators: ClassVar[list[Any]] = []
+    renderer = "json"
+
+    def __init__(self, name: str, path: str, **arguments: Any) -> None:
+        super().__init__(name, path, **{"require_csrf": False, **arguments}, depth=2)

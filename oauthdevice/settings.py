@@ -112,7 +112,7 @@ class Settings:
     ignored_scopes: frozenset[str] = option(frozenset(["openid", "profile", "email", "offline_access"]), _scopes)
     account_token_prefix: str = option("dfoa_", _PREFIX)
     external_token_prefix: str = option("dfoe_", _PREFIX)
-    argon2_memory_kib: int = option(65_536, _whole(8, 4_194_304))
+    argon2_memory_kib: int = option(65_536, _whole(32, 4_194_304))
     argon2_time_cost: int = option(3, _whole(1, 100))
     demo_email: str = option("", str)
 

@@ -1,0 +1,22 @@
+#!/bin/sh
+# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium.
+# Does nothing where all are there.
+set -eu
+
+missing=""
+command -v redis-server >/dev/null || missing="$missing redis-server"
+command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+command -v chromium >/dev/null || missing="$missing chromium"
+[ -n "$missing" ] || exit 0
+
+if ! command -v apt-get >/dev/null; then
+    echo "The tests need these, and this script installs them on Debian alone:$missing" >&2
+    exit 1
+fi
+as_root=""
+[ "$(id -u)" = 0 ] || as_root="sudo"
+echo "installing$missing" >&2
+$as_root apt-get update -q
+# The tests start servers of their own: none of the packages is to start one.
+# shellcheck disable=SC2086
+$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends $missing

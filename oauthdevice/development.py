@@ -13,7 +13,7 @@ from .wiring import build_services
 
 _DEMO_WORKSPACE = "Demo"
 # No letter or digit of it is mistaken for another, and a double click marks it whole.
-_PASSWORD_ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+_LEGIBLE = "abcdefghjkmnpqrstuvwxyz23456789"
 
 
 def prepare(settings: Settings, ini_file: str) -> None:
@@ -29,7 +29,7 @@ def prepare(settings: Settings, ini_file: str) -> None:
 
 def _tell_demo_account(settings: Settings, ini_file: str) -> None:
     accounts = build_services(settings).accounts
-    password = "".join(secrets.choice(_PASSWORD_ALPHABET) for _ in range(14))
+    password = "".join(secrets.choice(_LEGIBLE) for _ in range(14))
     try:
         account = accounts.add(settings.demo_email, "Demo Person", password)
     except AccountExists:

@@ -30,7 +30,8 @@ def includeme(config: Configurator) -> None:
     settings: Settings = config.registry["oauthdevice.settings"]
     config.set_session_factory(_session_factory(settings))
     # Every unsafe request needs a token; the services for devices opt out by name.
-    config.set_default_csrf_options(require_csrf=True)
+    # A browser that sends no Origin has still shown the token.
+    config.set_default_csrf_options(require_csrf=True, allow_no_origin=True)
     config.add_settings({"pyramid.csrf_trusted_origins": [urlsplit(settings.public_url).netloc]})
     config.add_request_method(signed_in_account, "account", reify=True)
     config.add_subscriber(bound_body, NewRequest)
@@ -86,7 +87,7 @@ def require_account(request: Request, **_: Any) -> None:
         raise LoginRequired()
     if not check_csrf_token(request, raises=False):
         raise CSRFMismatch()
-    if request.scheme == "https" and not check_csrf_origin(request, raises=False):
+    if request.scheme == "https" and not check_csrf_origin(request, allow_no_origin=True, raises=False):
         raise CSRFMismatch("The request comes from another origin.")
 
 

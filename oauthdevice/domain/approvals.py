@@ -8,7 +8,7 @@ from .clients import Client, Clients
 from .device_authorization import DeviceAuthorization, State, approve, claim, deny
 from .errors import AlreadyResolved, ExpiredOrUnknown, lost_every_race
 from .ports import AuthorizationStore, Stored
-from .rate_limits import RateLimits, network
+from .rate_limits import RateLimits, is_same_network, network
 from .scopes import granted_scopes
 from .subjects import Account, AccountSubject
 
@@ -91,8 +91,9 @@ class Approvals:
         for _ in range(TRIES):
             stored = self._find_or_count(user_code, account)
             claimed = claim(stored.record, subject.key, stored.now)
+            opened = self._opened(user_code, stored, subject, address)
             if claimed == stored.record or self._store.swap(stored, claimed) is not None:
-                return self._opened(user_code, stored, subject, address)
+                return opened
         raise lost_every_race()
 
     def approve(self, user_code: str, account: Account) -> Client:
@@ -158,7 +159,7 @@ class Approvals:
             device_label=record.request.device_label,
             scopes=granted_scopes(record.request.scopes, client.scopes, subject.subject_type),
             address=record.request.address,
-            same_network=network(record.request.address) == network(address),
+            same_network=is_same_network(record.request.address, address),
             issued_at=record.issued_at,
             age=stored.now - record.issued_at,
             remaining=record.expires_at - stored.now,

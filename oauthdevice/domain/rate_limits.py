@@ -91,12 +91,20 @@ class RateLimits:
             raise RateLimited(retry_after_seconds, detail=f"limit {name}")
 
 
+UNKNOWN = "unknown"
+
+
+def is_same_network(address: str, other: str) -> bool:
+    """True where both addresses are known and count as one."""
+    return network(address) == network(other) != UNKNOWN
+
+
 def network(address: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 that one IPv6 subscriber has at will."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return "unknown"
+        return UNKNOWN
     if isinstance(parsed, ipaddress.IPv6Address):
         if parsed.ipv4_mapped is not None:
             return str(parsed.ipv4_mapped)

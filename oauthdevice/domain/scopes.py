@@ -8,14 +8,14 @@ from .errors import InvalidScope
 FULL = "full"
 EXTERNAL_ONLY = "apps:read:permitted-external"
 
-# Scope -> what a person reads on the consent page.
+# Scope -> what a person reads on the consent page; the most far-reaching first.
 CATALOGUE: Mapping[str, str] = {
     FULL: "Act as you, with everything your account may do",
+    "workspace:write": "Change your workspaces",
     "apps:run": "Run apps",
+    "workspace:read": "See your workspaces",
     "apps:read": "See your apps",
     EXTERNAL_ONLY: "See the apps that are shared with you",
-    "workspace:read": "See your workspaces",
-    "workspace:write": "Change your workspaces",
 }
 
 _GRANTABLE: Mapping[str, frozenset[str]] = {
@@ -63,6 +63,12 @@ def granted_scopes(requested: frozenset[str], client_scopes: frozenset[str], sub
     if not granted:
         raise InvalidScope("This kind of account cannot grant the requested scope.")
     return granted
+
+
+def described(scopes: frozenset[str]) -> list[tuple[str, str]]:
+    """Each scope with what it means to a person, the most far-reaching first."""
+    known = [(scope, text) for scope, text in CATALOGUE.items() if scope in scopes]
+    return known + [(scope, scope) for scope in sorted(scopes - frozenset(CATALOGUE))]
 
 
 def _covers(client_scopes: frozenset[str], word: str) -> bool:

@@ -58,7 +58,7 @@ def unavailable(method: Callable[P, R]) -> Callable[P, R]:
         try:
             return method(*args, **kwargs)
         except redis.RedisError as error:
-            raise StoreUnavailable(detail=f"redis: {type(error).__name__}") from error
+            raise StoreUnavailable(detail=f"redis: {error}") from error
 
     return wrapped
 

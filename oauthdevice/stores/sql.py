@@ -6,12 +6,14 @@ from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import Connection, make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from ..domain.errors import StoreUnavailable
 
 BUSY_TIMEOUT_SECONDS = 5
+TIMEOUT_SECONDS = 5
 
 
 class Database:
@@ -44,26 +46,24 @@ def create_database(url: str) -> Database:
     """Connects on first use. SQLite gets WAL, foreign keys and a busy timeout."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return Database(create_engine(parsed, pool_pre_ping=True, pool_timeout=TIMEOUT_SECONDS))
+        limits = {"connect_timeout": TIMEOUT_SECONDS}
+        engine = create_engine(parsed, pool_pre_ping=True, pool_timeout=TIMEOUT_SECONDS, connect_args=limits)
+        return Database(engine)
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)
 
 
-TIMEOUT_SECONDS = 5
-
-
 @contextmanager
 def _wrapped() -> Iterator[None]:
     try:
         yield
-    except IntegrityError:
-        raise
-    except SQLAlchemyError as error:
-        if isinstance(error, DBAPIError) or type(error).__name__ == "TimeoutError":
-            raise StoreUnavailable(detail=f"database: {type(error).__name__}") from error
-        raise
+    except (OperationalError, InterfaceError, InternalError) as error:
+        # The driver's own words, without the statement and its parameters.
+        raise StoreUnavailable(detail=f"database: {str(error.orig).strip().partition(chr(10))[0]}") from error
+    except PoolTimeout as error:
+        raise StoreUnavailable(detail="database: no connection came free in time") from error
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

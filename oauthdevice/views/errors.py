@@ -71,7 +71,7 @@ def tell(error: errors.DomainError, request: Request) -> Response:
     """Any domain error as JSON or as a page."""
     status = status_of(error)
     if error.detail:
-        log.info("%s: %s", error.error, error.detail)
+        log.log(logging.WARNING if status >= 500 else logging.INFO, "%s: %s", error.error, error.detail)
     response = _page(error, status, request) if is_page(request) else _json(error)
     response.status_int = status
     response.headers.update(_headers(error))

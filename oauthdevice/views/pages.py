@@ -4,16 +4,20 @@ The user_code travels in forms and in the browser session, never in an address t
 that carries one only fills the field. What cannot be mended on the spot is told by `views.errors`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
 from typing import Any, TypeAlias
 
 from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPSeeOther
 from pyramid.request import Request
 from pyramid.response import Response
+from pyramid.static import QueryStringConstantCacheBuster
 
 from ..domain.codes import USER_CODE_ALPHABET, format_user_code, strip_user_code
 from ..domain.errors import AlreadyResolved, DomainError, ExpiredOrUnknown, LoginFailed
-from ..domain.scopes import CATALOGUE
+from ..domain.scopes import described
 from ..schemas.body import deserialise, read_body
 from ..schemas.pages import decision_form, enter_code_form, login_form
 from ..security import forget_sign_in, remember_sign_in
@@ -23,11 +27,13 @@ from .errors import status_of
 Answer: TypeAlias = dict[str, Any] | Response
 
 _USER_CODE = "user_code"
-_CLIENT_NAME = "client_name"
+_OUTCOME = "outcome"
 
 
 def includeme(config: Configurator) -> None:
     config.add_static_view("static", "oauthdevice:static", cache_max_age=3600)
+    # After an upgrade, no browser shows new pages with an old stylesheet.
+    config.add_cache_buster("oauthdevice:static", QueryStringConstantCacheBuster(version("oauthdevice")))
     config.add_route("home", "/")
     config.add_view(lambda request: _go(request, "/device"), route_name="home")
     for name, path, get, post in (
@@ -90,17 +96,9 @@ def show_consent(request: Request) -> Answer:
         return _go(request, "/device")
     if request.account is None:
         return _go(request, "/login")
-    try:
+    with _forgetting_a_dead_code(request):
         opened = request.approvals.open(user_code, request.account, request.remote_addr or "")
-    except DomainError as error:
-        if status_of(error) in (404, 409):
-            del request.session[_USER_CODE]
-        raise
-    return {
-        "account": request.account,
-        "opened": opened,
-        "scopes": [(scope, CATALOGUE.get(scope, scope)) for scope in sorted(opened.scopes)],
-    }
+    return {"account": request.account, "opened": opened, "scopes": described(opened.scopes)}
 
 
 def post_consent(request: Request) -> Answer:
@@ -110,16 +108,18 @@ def post_consent(request: Request) -> Answer:
     form = deserialise(decision_form, read_body(request))
     approved = form["decision"] == "approve"
     decide = request.approvals.approve if approved else request.approvals.deny
+    with _forgetting_a_dead_code(request):
+        client = decide(form["user_code"], request.account)
     request.session.pop(_USER_CODE, None)
-    client = decide(form["user_code"], request.account)
-    request.session[_CLIENT_NAME] = client.name
-    return _go(request, "/device/approved" if approved else "/device/denied")
+    outcome = "approved" if approved else "denied"
+    request.session[_OUTCOME] = [outcome, client.name]
+    return _go(request, f"/device/{outcome}")
 
 
 def show_outcome(request: Request) -> Answer:
     """What became of it, and what to do next."""
-    client_name = request.session.get(_CLIENT_NAME)
-    if client_name is None:
+    outcome, client_name = request.session.get(_OUTCOME, (None, None))
+    if request.matched_route.name != outcome:
         return _go(request, "/device")
     return {"account": request.account, "client_name": client_name}
 
@@ -133,6 +133,17 @@ def post_logout(request: Request) -> Answer:
     """End this browser's sign-in."""
     forget_sign_in(request)
     return _go(request, "/login")
+
+
+@contextmanager
+def _forgetting_a_dead_code(request: Request) -> Iterator[None]:
+    """A code that can no longer be decided leaves the session; after any other error it stays."""
+    try:
+        yield
+    except DomainError as error:
+        if status_of(error) in (404, 409):
+            request.session.pop(_USER_CODE, None)
+        raise
 
 
 def _enter_code_page(request: Request, typed: str, problem: str = "", status: int = 200) -> dict[str, Any]:

@@ -1,0 +1,106 @@
+"""The one answer with the token is lost on its way, or somebody replays the code."""
+
+import pytest
+from cryptography.fernet import InvalidToken as WrongKey
+
+from oauthdevice.domain.keys import unseal
+
+from ..factories import Device, World
+
+
+def redeemed(world: World, **parameters: str) -> tuple[Device, dict]:
+    device = world.device().ask(**parameters)
+    world.person().allow(device.user_code)
+    return device, device.poll().json
+
+
+class TestTheAnswerIsLost:
+    def test_the_same_client_gets_the_same_answer_for_thirty_seconds(self, world: World) -> None:
+        device, first = redeemed(world)
+        assert device.poll().json == first
+        world.clock.pass_seconds(29)
+        assert device.poll().json == first
+        assert device.poll_original().json == first
+        assert device.account(first["access_token"]).status_int == 200
+
+    def test_afterwards_a_replay_is_refused_and_revokes(self, world: World) -> None:
+        device, first = redeemed(world)
+        world.clock.pass_seconds(30)
+        assert device.account(first["access_token"]).status_int == 200
+        answer = device.poll()
+        assert (answer.status_int, answer.json["error"]) == (400, "invalid_grant")
+        assert device.account(first["access_token"]).status_int == 401
+        assert device.poll_original().json["error"] == "expired_token"
+
+    def test_another_client_gets_nothing_and_revokes_nothing(self, make, tmp_path) -> None:
+        ini = tmp_path / "two.ini"
+        ini.write_text("[client:difyctl]\nname = difyctl\nscopes = full\n[client:tv]\nname = TV\nscopes = full\n")
+        world = make(ini_file=str(ini))
+        device, first = redeemed(world)
+        for seconds in (0, 40):
+            world.clock.pass_seconds(seconds)
+            answer = device.poll(client_id="tv")
+            assert (answer.status_int, answer.json["error"]) == (400, "invalid_grant")
+            assert device.account(first["access_token"]).status_int == 200
+
+    def test_it_is_kept_only_under_a_key_that_the_server_does_not_store(self, world: World) -> None:
+        device, first = redeemed(world)
+        (key,) = world.redis.keys("*:answer:*")
+        sealed = world.redis.get(key)
+        assert 0 < world.redis.pttl(key) <= 30_000
+        assert unseal(device.device_code, sealed) == first
+        with pytest.raises(WrongKey):
+            unseal(world.device().ask().device_code, sealed)
+
+    def test_it_can_be_turned_off(self, make) -> None:
+        world = make(redelivery_seconds="0")
+        device, first = redeemed(world)
+        assert not world.redis.keys("*:answer:*")
+        assert device.poll().json["error"] == "invalid_grant"
+        assert device.account(first["access_token"]).status_int == 401
+
+    def test_the_account_is_disabled_between_approval_and_token(self, world: World) -> None:
+        device, person = world.device().ask(), world.person()
+        person.allow(device.user_code)
+        world.services.accounts.set_active(person.account.email, False)
+        for _ in range(2):
+            answer = device.poll()
+            assert (answer.status_int, answer.json["error"]) == (400, "access_denied")
+        world.services.accounts.set_active(person.account.email, True)
+        assert device.poll().json["error"] == "access_denied"
+
+    def test_a_disabled_account_ends_its_tokens_at_once(self, world: World) -> None:
+        device, person = world.device().ask(), world.person()
+        person.allow(device.user_code)
+        token = device.poll().json["access_token"]
+        world.services.accounts.set_active(person.account.email, False)
+        assert device.account(token).status_int == 401
+        world.services.accounts.set_active(person.account.email, True)
+        assert device.account(token).status_int == 401
+
+    def test_a_token_ends_with_its_lifetime(self, world: World) -> None:
+        device, first = redeemed(world)
+        world.clock.pass_seconds(14 * 86400 - 5)
+        assert device.account(first["access_token"]).status_int == 200
+        world.clock.pass_seconds(6)
+        assert device.account(first["access_token"]).status_int == 401
+
+
+class TestTheSameDeviceSignsInAgain:
+    def test_the_same_label_replaces_the_session_once_the_token_is_delivered(self, world: World) -> None:
+        person = world.person()
+        old, new = world.device().ask(device_label="laptop"), world.device().ask(device_label="laptop")
+        person.allow(old.user_code)
+        token = old.poll().json["access_token"]
+        person.allow(new.user_code)
+        assert old.account(token).status_int == 200
+        assert new.account(new.poll().json["access_token"]).status_int == 200
+        assert old.account(token).status_int == 401
+
+    def test_no_label_replaces_nothing(self, world: World) -> None:
+        person, tokens = world.person(), []
+        for _ in range(2):
+            device = world.device().ask()
+            person.allow(device.user_code)
+            tokens.append(device.poll().json["access_token"])
+        assert [device.account(token).status_int for token in tokens] == [200, 200]

@@ -1,5 +1,6 @@
 """Real servers, started by the tests and ended with them; a world per test, a clock that tests move."""
 
+import contextlib
 import shutil
 import socket
 from collections.abc import Callable, Iterator
@@ -106,15 +107,26 @@ def world(sqlite_url: str, any_redis_url: str, clock: Clock) -> Iterator[World]:
 
 
 @pytest.fixture
-def live(sqlite_url: str, redis_url: str, clock: Clock) -> Iterator[World]:
-    """A server that listens on `world.settings.public_url`, for clients and browsers that need a socket."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        one = make_world(sqlite_url, redis_url, clock, public_url=url)
-        with serve_in_thread(one.app, listener):
-            yield one
-    close(one)
+def make_live(sqlite_url: str, redis_url: str, clock: Clock) -> Iterator[WorldMaker]:
+    """Makes worlds that listen on `world.settings.public_url`."""
+    with contextlib.ExitStack() as stack:
+
+        def maker(**options: str) -> World:
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            one = make_world(sqlite_url, redis_url, clock, public_url=url, **options)
+            stack.callback(close, one)
+            stack.enter_context(serve_in_thread(one.app, listener))
+            return one
+
+        yield maker
+
+
+@pytest.fixture
+def live(make_live: WorldMaker) -> World:
+    """A server with default settings, for clients and browsers that need a socket."""
+    return make_live()
 
 
 def close(world: World) -> None:

@@ -18,8 +18,7 @@ def test_the_python_example_signs_in(make_live: WorldMaker, tmp_path: Path) -> N
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     script = tmp_path / "example.py"
     script.write_text(example.replace("http://localhost:6543", world.settings.public_url))
-    environ = {"AUTHLIB_INSECURE_TRANSPORT": "1", "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True, env=environ) as process:
+    with subprocess.Popen([sys.executable, "-u", script], stdout=subprocess.PIPE, text=True) as process:
         watchdog = threading.Timer(30, process.kill)
         watchdog.start()
         assert process.stdout is not None

@@ -148,6 +148,6 @@ class _HeaderSubscriber:
         headers["Referrer-Policy"] = "same-origin"
         if self._is_https:
             headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
-        if is_page or path.startswith(self._api):
+        if is_page or path.startswith(self._api) or event.response.status_int >= 400:
             headers["Cache-Control"] = "no-store"
             headers["Pragma"] = "no-cache"

@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from .credentials import credential_digest
-from .errors import InvalidRequest, LoginFailed, NoSuchAccount, NoSuchWorkspace
+from .errors import InvalidRequest, LoginFailed, NoSuchAccount, NoSuchWorkspace, Unavailable
 from .ports import AccountStore, Clock
 from .rate_limits import RateLimits, network
 from .subjects import Account
@@ -56,7 +56,12 @@ class Accounts:
         who, where = email.strip().casefold(), network(address)
         self._limits.reserve("login_address", where)
         self._limits.reserve("login_account", who)
-        account = self._verified(email, password)
+        try:
+            account = self._verified(email, password)
+        except Unavailable:
+            self._limits.refund("login_account", who)
+            self._limits.refund("login_address", where)
+            raise
         if account is None:
             raise LoginFailed()
         # The address gets only this attempt back: a guesser with one good account gains nothing.
@@ -124,7 +129,8 @@ class Accounts:
         return account
 
     def _verified(self, email: str, password: str) -> Account | None:
-        account = self._store.by_email(email.strip())
+        # No account has such an e-mail, and PostgreSQL takes no NUL.
+        account = self._store.by_email(email.strip()) if _is_text(email.strip()) else None
         stored = self._store.password_hash(account.id) if account else None
         try:
             matches = self._hasher.verify(stored or self._nobody, password[:PASSWORD_MAX_CHARACTERS])

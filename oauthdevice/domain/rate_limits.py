@@ -39,8 +39,8 @@ DEFAULT_LIMITS: Mapping[str, Limit] = {
     )
 }
 
-# Above this many wrong user_codes from everybody together, new codes grow. Nobody is locked out.
-ALARM = Limit("wrong_codes_alarm", 1000, 5 * MINUTE)
+# Above 1,000 wrong user_codes from everybody together, new codes grow. Nobody is locked out.
+ALARM = Limit("wrong_codes_alarm", 1000 + 1, 5 * MINUTE)
 
 
 class RateLimits:

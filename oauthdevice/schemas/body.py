@@ -42,7 +42,12 @@ def validate_body(request: Request, *, schema: colander.SchemaNode, **_: Any) ->
 
 def validate_query(request: Request, *, schema: colander.SchemaNode, **_: Any) -> None:
     """As `validate_body`, for the query string of a GET."""
-    request.validated = deserialise(schema, _parse_form(request.environ.get("QUERY_STRING", "").encode("latin-1")))
+    request.validated = deserialise(schema, read_query(request))
+
+
+def read_query(request: Request) -> Sequence[tuple[str, Any]]:
+    """The parameters of the query string, repeated ones too. Raises InvalidRequest."""
+    return _parse_form(request.environ.get("QUERY_STRING", "").encode("latin-1"))
 
 
 def deserialise(schema: colander.SchemaNode, pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -85,6 +90,11 @@ def bound_body(event: NewRequest) -> None:
         request.body = request.environ["wsgi.input"].read(BODY_MAX_BYTES + 1)
     if (request.content_length or 0) > BODY_MAX_BYTES:
         raise BodyTooLarge()
+    # What parses a body besides us, the CSRF check, is to meet no charset and no multipart.
+    if request.content_type.startswith("multipart/"):
+        raise UnsupportedMediaType()
+    if request.content_type:
+        request.environ["CONTENT_TYPE"] = request.content_type
 
 
 def _parse_form(body: bytes) -> Sequence[tuple[str, Any]]:

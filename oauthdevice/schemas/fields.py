@@ -16,6 +16,11 @@ class Text(colander.SchemaType):
             return colander.null
         if not isinstance(cstruct, str):
             raise colander.Invalid(node, "not text")
+        try:
+            # JSON can write half of a surrogate pair, which is no character.
+            cstruct.encode()
+        except UnicodeEncodeError:
+            raise colander.Invalid(node, "not text") from None
         return cstruct
 
 

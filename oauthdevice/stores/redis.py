@@ -175,7 +175,8 @@ class RedisLimitStore:
             return 0
         # The refused attempt is not a failure: it must not eat what a refund gives back.
         self._fixed.hit(item, *names, cost=-1)
-        return _retry_after(self._fixed.get_window_stats(item, *names).reset_time, limit)
+        # Its reset_time comes from a TTL that Redis rounds to the nearest second.
+        return _retry_after(self._fixed.get_window_stats(item, *names).reset_time + 1, limit)
 
     @unavailable
     def refund(self, limit: Limit, key: str) -> None:

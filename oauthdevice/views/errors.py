@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 from pyramid.config import Configurator
-from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken
+from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken, URLDecodeError
 from pyramid.httpexceptions import HTTPException, HTTPMethodNotAllowed, HTTPNotFound
 from pyramid.renderers import render_to_response
 from pyramid.request import Request
@@ -64,6 +64,7 @@ def includeme(config: Configurator) -> None:
     config.add_exception_view(tell_csrf, context=BadCSRFOrigin)
     config.add_exception_view(tell_http, context=HTTPException)
     config.add_exception_view(tell_fault, context=Exception)
+    config.add_exception_view(tell_unreadable, context=URLDecodeError)
     config.add_notfound_view(tell_http)
 
 
@@ -96,6 +97,11 @@ def tell_http(error: Exception, request: Request) -> Response:
     return tell(errors.InvalidRequest(), request)
 
 
+def tell_unreadable(_: Exception, request: Request) -> Response:
+    """A path that is no UTF-8."""
+    return tell(NotFound(), request)
+
+
 def tell_fault(error: Exception, request: Request) -> Response:
     """A bug: logged with a reference, told without a detail."""
     reference = uuid.uuid4().hex[:12]
@@ -110,7 +116,8 @@ def status_of(error: errors.DomainError) -> int:
 
 def is_page(request: Request) -> bool:
     """True where a person is looking; everything below the API prefix and the metadata is for programs."""
-    return not request.path_info.startswith((request.options.api_prefix + "/", "/.well-known/"))
+    # Not request.path_info, which cannot be read where the path is no UTF-8.
+    return not request.environ.get("PATH_INFO", "").startswith((request.options.api_prefix + "/", "/.well-known/"))
 
 
 def _json(error: errors.DomainError) -> Response:

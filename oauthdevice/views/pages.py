@@ -10,7 +10,7 @@ from importlib.metadata import version
 from typing import Any, TypeAlias
 
 from pyramid.config import Configurator
-from pyramid.httpexceptions import HTTPSeeOther
+from pyramid.httpexceptions import HTTPMethodNotAllowed, HTTPSeeOther
 from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.static import QueryStringConstantCacheBuster
@@ -18,7 +18,7 @@ from pyramid.static import QueryStringConstantCacheBuster
 from ..domain.codes import USER_CODE_ALPHABET, format_user_code, strip_user_code
 from ..domain.errors import AlreadyResolved, DomainError, ExpiredOrUnknown, LoginFailed
 from ..domain.scopes import described
-from ..schemas.body import deserialise, read_body
+from ..schemas.body import deserialise, read_body, read_query
 from ..schemas.pages import decision_form, enter_code_form, login_form
 from ..security import forget_sign_in, remember_sign_in
 from .errors import status_of
@@ -46,15 +46,17 @@ def includeme(config: Configurator) -> None:
         template = f"oauthdevice:templates/{name}.html.jinja2"
         config.add_view(get, route_name=name, request_method="GET", renderer=template)
         config.add_view(post, route_name=name, request_method="POST", renderer=template)
+        config.add_view(refuse_method, route_name=name, require_csrf=False)
     for outcome in ("approved", "denied"):
         config.add_route(outcome, f"/device/{outcome}")
         template = f"oauthdevice:templates/{outcome}.html.jinja2"
         config.add_view(show_outcome, route_name=outcome, request_method="GET", renderer=template)
+        config.add_view(refuse_method, route_name=outcome, require_csrf=False)
 
 
 def show_enter_code(request: Request) -> Answer:
     """The field for the code, filled from a link if there is one. A link does no more than that."""
-    linked = request.GET.getall("user_code")[:1]
+    linked = [value for name, value in read_query(request) if name == "user_code"][:1]
     return _enter_code_page(request, linked[0][:64] if linked else "")
 
 
@@ -114,6 +116,13 @@ def post_consent(request: Request) -> Answer:
     outcome = "approved" if approved else "denied"
     request.session[_OUTCOME] = [outcome, client.name]
     return _go(request, f"/device/{outcome}")
+
+
+def refuse_method(request: Request) -> Answer:
+    """Any method that the page does not take."""
+    error = HTTPMethodNotAllowed()
+    error.allow = ("GET", "HEAD") if request.matched_route.name in ("approved", "denied") else ("GET", "HEAD", "POST")
+    raise error
 
 
 def show_outcome(request: Request) -> Answer:

@@ -11,7 +11,7 @@ import pytest
 from oauthdevice.stores.migrate import upgrade
 
 from .factories import Clock, World, make_world, unique_name
-from .servers import PostgreSQLServer, RedisServer, serve_in_thread
+from .servers import PostgreSQLServer, RedisServer, running_postgresql, serve_in_thread
 
 
 @pytest.fixture(scope="session")
@@ -32,11 +32,9 @@ def own_redis_server(tmp_path: Path) -> Iterator[RedisServer]:
 
 
 @pytest.fixture(scope="session")
-def postgresql_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgreSQLServer]:
-    server = PostgreSQLServer(tmp_path_factory.mktemp("postgresql"))
-    server.start()
-    yield server
-    server.stop()
+def postgresql_server() -> Iterator[PostgreSQLServer]:
+    with running_postgresql() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

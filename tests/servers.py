@@ -10,6 +10,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import urllib.error
@@ -18,6 +19,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import redis
+from waitress import wasyncore
 from waitress.server import create_server
 
 CHECKOUT = Path(__file__).parent.parent
@@ -57,6 +59,18 @@ class RedisServer:
             self._process = None
 
 
+@contextlib.contextmanager
+def running_postgresql() -> Iterator["PostgreSQLServer"]:
+    """One in a folder of its own: its user could not reach the folders of pytest."""
+    with tempfile.TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as folder:
+        server = PostgreSQLServer(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
 def _answers(client: redis.Redis) -> bool:
     try:
         return bool(client.ping())
@@ -74,14 +88,12 @@ class PostgreSQLServer:
         found = shutil.which("initdb") or (str(newest[-1]) if newest else None)
         if found is None:
             raise RuntimeError("PostgreSQL is not installed: run `make test`, which installs it")
-        self._bin = Path(found).parent
+        # What is on the path may be a link to where all the programs are.
+        self._bin = Path(found).resolve().parent
 
     def start(self) -> None:
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres")
-            for parent in self._folder.parents:
-                if parent.owner() == "root" and not parent.stat().st_mode & 0o001:
-                    parent.chmod(parent.stat().st_mode | 0o011)
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "--no-sync")
         self._start()
 
@@ -123,8 +135,10 @@ def serve_in_thread(application: object, listener: socket.socket) -> Iterator[No
     try:
         yield
     finally:
-        server.close()
+        # Closed in the thread of its own loop: closed from here, the loop would meet dead sockets.
+        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
         thread.join(5)
+        server.task_dispatcher.shutdown()
 
 
 class ServerProcess:

@@ -4,6 +4,7 @@ Not for production: there, `oauthdevice-admin` does each of these on request.
 """
 
 import secrets
+import shlex
 import sys
 
 from .domain.errors import AccountExists
@@ -33,7 +34,7 @@ def _tell_demo_account(settings: Settings, ini_file: str) -> None:
     try:
         account = accounts.add(settings.demo_email, "Demo Person", password)
     except AccountExists:
-        forgotten = f"oauthdevice-admin -c {ini_file} account set-password {settings.demo_email}"
+        forgotten = shlex.join(["oauthdevice-admin", "-c", ini_file, "account", "set-password", settings.demo_email])
         print(f"  Sign in as {settings.demo_email}; password forgotten? {forgotten}", file=sys.stderr)
         return
     accounts.join_workspace(accounts.add_workspace(_DEMO_WORKSPACE), account.email, "owner")

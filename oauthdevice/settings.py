@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
 from .domain.clients import Client
 from .domain.rate_limits import DEFAULT_LIMITS, Limit
 from .domain.scopes import is_scope_token
@@ -70,6 +73,23 @@ def _public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def _database_url(text: str) -> str:
+    # The address may hold a password: no message repeats it.
+    try:
+        known = make_url(text).get_backend_name() in ("sqlite", "postgresql")
+    except (ArgumentError, NoSuchModuleError):
+        known = False
+    if not known:
+        raise ValueError("must be an address that begins with sqlite:/// or postgresql+psycopg://")
+    return text
+
+
+def _redis_url(text: str) -> str:
+    if text != EMBEDDED and not text.startswith(("redis://", "rediss://", "unix://")):
+        raise ValueError("must be an address that begins with redis://, rediss:// or unix://, or embedded://")
+    return text
+
+
 def _scopes(text: str) -> frozenset[str]:
     words = frozenset(text.split())
     if not all(is_scope_token(word) for word in words):
@@ -98,8 +118,8 @@ class Settings:
     mode: str = option("production", _choice("production", "development"))
     public_url: str = option("", _public_url)
     api_prefix: str = option("/openapi/v1", _matching(r"(/[A-Za-z0-9._~-]+)+", "a path such as /openapi/v1"))
-    database_url: str = option("", str)
-    redis_url: str = option("", str)
+    database_url: str = option("", _database_url)
+    redis_url: str = option("", _redis_url)
     redis_prefix: str = option("oauthdevice", _matching(r"[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits, . _ -"))
     secret: str = option("", str)
     secret_file: str = option("", str)

@@ -176,5 +176,3 @@ class TestManyAtOnce:
             "error_description": "The person has not decided yet. Poll again after the interval.",
             "interval": 20,
         }
-
-

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from ..factories import DENY, PASSWORD, SECRET, World
+from ..installations import Visitor, account, ask, poll
 from ..servers import ServerProcess, free_port
-from ..test_first_start import Visitor, account, ask, poll
 
 INI = """
 [app:main]

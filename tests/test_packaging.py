@@ -1,0 +1,148 @@
+"""The wheel: all of it is inside, and it serves where there is no checkout."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import requests
+
+from .factories import CODE
+from .installations import Server, copy_checkout
+from .servers import free_port
+
+# Where the wheel has what a checkout has elsewhere.
+INSIDE = {"oauthdevice": "oauthdevice", "templates": "oauthdevice/templates", "static": "oauthdevice/static"}
+INI = """
+[app:main]
+use = egg:oauthdevice
+oauthdevice.mode = development
+oauthdevice.public_url = {url}
+oauthdevice.database_url = sqlite:///%(here)s/oauthdevice.sqlite
+oauthdevice.redis_url = embedded://
+oauthdevice.secret_file = %(here)s/secret
+oauthdevice.demo_email = demo@example.com
+
+[server:main]
+use = egg:waitress#main
+listen = 127.0.0.1:{port}
+"""
+
+
+def run(*command: str | Path, folder: Path) -> str:
+    """What a program printed; it must succeed. It finds nothing of the checkout."""
+    environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@dataclass(frozen=True)
+class Built:
+    """The wheel, and the sources that it was made from."""
+
+    source: Path
+    wheel: Path
+
+    @property
+    def names(self) -> set[str]:
+        with zipfile.ZipFile(self.wheel) as archive:
+            return set(archive.namelist())
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("wheel")
+    source = copy_checkout(folder / "source")
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", source, folder=folder)
+    (wheel,) = (folder / "dist").iterdir()
+    return Built(source, wheel)
+
+
+@pytest.fixture(scope="module")
+def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The wheel and what it depends on, alone in an environment, serving from a folder with one ini file."""
+    folder = tmp_path_factory.mktemp("installed")
+    run(sys.executable, "-m", "venv", folder / "environment", folder=folder)
+    programs = folder / "environment" / "bin"
+    run(programs / "pip", "install", "--quiet", "--disable-pip-version-check", built.wheel, folder=folder)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    ini = folder / "server.ini"
+    ini.write_text(INI.format(url=url, port=port))
+    server = Server(ini, url, programs)
+    server.environ.pop("PYTHONPATH", None)
+    server.start()
+    yield server
+    server.stop()
+
+
+class TestTheWheel:
+    def test_it_has_every_file_of_the_package_and_nothing_else(self, built: Built) -> None:
+        expected = {
+            f"{inside}/{path.relative_to(built.source / outside)}"
+            for outside, inside in INSIDE.items()
+            for path in (built.source / outside).rglob("*")
+            if path.is_file() and "__pycache__" not in path.parts
+        }
+        assert {name for name in built.names if ".dist-info/" not in name} == expected
+
+    @pytest.mark.parametrize(
+        "pattern",
+        [
+            r"oauthdevice/py\.typed",
+            r"oauthdevice/templates/\w+\.html\.jinja2",
+            r"oauthdevice/static/\w+\.css",
+            r"oauthdevice/static/\w+\.js",
+            r"oauthdevice/stores/\w+\.lua",
+            r"oauthdevice/stores/migrations/env\.py",
+            r"oauthdevice/stores/migrations/versions/0001_\w+\.py",
+            r"oauthdevice-[0-9.]+\.dist-info/entry_points\.txt",
+            r"oauthdevice-[0-9.]+\.dist-info/licenses/LICENSE",
+        ],
+    )
+    def test_it_has_what_is_no_python_module(self, built: Built, pattern: str) -> None:
+        assert [name for name in built.names if re.fullmatch(pattern, name)]
+
+
+class TestAnInstallationWithoutACheckout:
+    def test_it_is_the_installed_package_that_serves(self, installed: Server) -> None:
+        done = installed.run(installed.programs / "python", "-c", "import oauthdevice; print(oauthdevice.__file__)")
+        assert Path(done.stdout.strip()).is_relative_to(installed.programs.parent)
+        assert run(installed.programs / "pip", "check", folder=installed.ini.parent)
+
+    def test_the_page_is_there_with_its_style_and_script(self, installed: Server) -> None:
+        page = requests.get(f"{installed.url}/device", timeout=10)
+        assert page.status_code == 200
+        linked = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
+        assert {Path(urlsplit(path).path).name for path in linked} >= {"device.css", "device.js"}
+        for path in linked:
+            answer = requests.get(installed.url + path, timeout=10)
+            assert answer.status_code == 200
+            assert answer.text
+            assert re.match(r"text/(css|javascript)|image/svg", answer.headers["Content-Type"])
+
+    def test_a_device_can_ask(self, installed: Server) -> None:
+        answer = requests.post(f"{installed.url}{CODE}", {"client_id": "difyctl"}, timeout=10)
+        assert answer.status_code == 200
+        assert answer.json()["verification_uri"] == f"{installed.url}/device"
+
+    def test_the_database_is_at_the_newest_migration(self, installed: Server, built: Built) -> None:
+        versions = (built.source / "oauthdevice" / "stores" / "migrations" / "versions").glob("0*.py")
+        newest = max(path.name for path in versions).partition("_")[0]
+        with closing(sqlite3.connect(installed.ini.parent / "oauthdevice.sqlite")) as database:
+            ((version,),) = database.execute("SELECT version_num FROM alembic_version").fetchall()
+        assert version.startswith(newest)
+
+    def test_the_admin_program_is_installed(self, installed: Server) -> None:
+        done = installed.admin("account", "list")
+        assert done.returncode == 0, done.stderr
+        assert "demo@example.com" in done.stdout

@@ -68,7 +68,8 @@ def _public_url(text: str) -> str:
     plain = (
         parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment or parts.username)
     )
-    if not plain or any(character.isspace() for character in text):
+    # Reading the port raises the ValueError of a bad one.
+    if not plain or parts.port == 0 or any(character.isspace() for character in text):
         raise ValueError("must be an absolute http or https address without query, fragment or user")
     return text.rstrip("/")
 
@@ -205,24 +206,18 @@ def _read_limits(given: dict[str, str]) -> dict[str, Limit | None]:
 
 
 _UNITS = {
-    "s": 1,
-    "sec": 1,
-    "second": 1,
-    "m": 60,
-    "min": 60,
-    "minute": 60,
-    "h": 3600,
-    "hour": 3600,
-    "d": DAY,
-    "day": DAY,
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1),
+    **dict.fromkeys(("m", "min", "mins", "minute", "minutes"), 60),
+    **dict.fromkeys(("h", "hour", "hours"), 3600),
+    **dict.fromkeys(("d", "day", "days"), DAY),
 }
 
 
 def _limit(bucket: str, text: str) -> Limit | None:
     if text == "off":
         return None
-    found = re.fullmatch(r"([1-9][0-9]{0,8}) ?/ ?([1-9][0-9]{0,4})? ?([a-z]+?)s?", text)
-    unit = found and (_UNITS.get(found[3]) or _UNITS.get(found[3] + "s"))
+    found = re.fullmatch(r"([1-9][0-9]{0,8}) ?/ ?([1-9][0-9]{0,4})? ?([a-z]+)", text)
+    unit = found and _UNITS.get(found[3])
     if not found or not unit:
         raise ValueError("must be COUNT/PERIOD, such as 60/hour or 5/15 minutes, or off")
     return Limit(bucket, int(found[1]), int(found[2] or 1) * unit)
@@ -234,12 +229,14 @@ def _secret(settings: Settings) -> str:
     if not settings.secret_file:
         raise SettingsError("oauthdevice.secret", "must be set, in the environment as OAUTHDEVICE_SECRET")
     path = Path(settings.secret_file)
-    if settings.mode == "development" and not path.exists():
-        make_secret_file(path)
     try:
+        if settings.mode == "development" and not path.exists():
+            make_secret_file(path)
         return path.read_text("utf-8").strip()
     except OSError as error:
         raise SettingsError("oauthdevice.secret_file", f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError("oauthdevice.secret_file", "cannot be read: it holds no text") from error
 
 
 def make_secret_file(path: Path) -> None:
@@ -262,7 +259,7 @@ def _check_together(settings: Settings) -> None:
     if settings.redis_url == EMBEDDED and settings.mode == "production":
         raise SettingsError("oauthdevice.redis_url", "the embedded Redis is for development; give a redis:// address")
     host = urlsplit(settings.public_url).hostname or ""
-    if settings.cookie_domain and not f".{host}".endswith("." + settings.cookie_domain.lstrip(".")):
+    if settings.cookie_domain and not f".{host}".endswith("." + settings.cookie_domain.lstrip(".").lower()):
         raise SettingsError("oauthdevice.cookie_domain", "must be the host of public_url or a domain above it")
     if settings.account_token_prefix == settings.external_token_prefix:
         raise SettingsError("oauthdevice.external_token_prefix", "must differ from account_token_prefix")
@@ -286,12 +283,23 @@ def _read_clients(ini_file: str | None, settings: Settings) -> dict[str, Client]
     for parser in _chain(ini_file):
         for section in parser.sections():
             if section.startswith(CLIENT):
-                own = {name: value for name, value in parser.items(section) if name not in parser.defaults()}
-                sections.setdefault(section.removeprefix(CLIENT), own)
+                sections.setdefault(section.removeprefix(CLIENT), _own_options(parser, section))
     return {
         client_id: _client(client_id, options, settings)
         for client_id, options in (sections or _DEFAULT_CLIENTS).items()
     }
+
+
+def _own_options(parser: configparser.ConfigParser, section: str) -> dict[str, str]:
+    own = {}
+    for name in parser.options(section):
+        if name in parser.defaults():
+            continue
+        try:
+            own[name] = parser.get(section, name).strip()
+        except configparser.Error as error:
+            raise SettingsError(f"[{section}] {name}", "holds a % that is not %% or %(here)s") from error
+    return own
 
 
 def _client(client_id: str, options: Mapping[str, str], settings: Settings) -> Client:

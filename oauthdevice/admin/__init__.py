@@ -1,6 +1,7 @@
 """`oauthdevice-admin`: what an operator does on a terminal. Thin: every command calls the domain."""
 
 import argparse
+import configparser
 import getpass
 import sys
 from collections.abc import Callable
@@ -17,20 +18,30 @@ from ..wiring import build_services
 Command = Callable[[Settings, argparse.Namespace], None]
 
 
+class BadFile(Exception):
+    """The ini file is missing or is none."""
+
+
 def main(argv: list[str] | None = None) -> int:
     """The console script. 0: done; 1: refused, with one line why; 2: wrong usage."""
     options = _parser().parse_args(argv)
     try:
-        settings = read_settings(get_appsettings(options.ini), options.ini)
+        settings = _settings(options.ini)
         command: Command = options.command
         command(settings, options)
-    except FileNotFoundError as error:
-        print(f"oauthdevice-admin: no such file: {error.filename or error}", file=sys.stderr)
-        return 1
-    except DomainError as error:
-        print(f"oauthdevice-admin: {error.description}", file=sys.stderr)
+    except (BadFile, DomainError) as error:
+        print(f"oauthdevice-admin: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _settings(ini_file: str) -> Settings:
+    try:
+        return read_settings(get_appsettings(ini_file), ini_file)
+    except FileNotFoundError as error:
+        raise BadFile(f"no such file: {error.filename or ini_file}") from error
+    except (LookupError, configparser.Error) as error:
+        raise BadFile(f"{ini_file}: {' '.join(str(error).split())}") from error
 
 
 def _parser() -> argparse.ArgumentParser:

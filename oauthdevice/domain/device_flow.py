@@ -170,7 +170,7 @@ class DeviceFlow:
             raise InvalidGrant(detail="malformed")
         handle = _handle(request.device_code)
         for _ in range(TRIES):
-            stored = self._store.touch(handle)
+            stored = self._store.touch(handle, client.client_id)
             if stored is None:
                 self._limits.hit("token_unknown", network(request.address))
                 raise InvalidGrant(detail="unknown")

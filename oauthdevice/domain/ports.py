@@ -51,8 +51,11 @@ class AuthorizationStore(Protocol):
     ) -> None:
         """Store record and user_code index, both or neither. Raises UserCodeTaken."""
 
-    def touch(self, handle: Handle) -> Stored | None:
-        """The record as it was, this poll stamped if it is on time; None, and nothing written, if unknown."""
+    def touch(self, handle: Handle, client_id: str) -> Stored | None:
+        """The record as it was, this poll stamped if it is on time and of the client that started it.
+
+        None, and nothing written, for an unknown code.
+        """
 
     def find(self, user_code_digest: str) -> Stored | None:
         """The record behind a user_code, or None."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
-from .sql import create_database
+from .sql import create_database, unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -21,7 +21,8 @@ def alembic_config(database_url: str) -> Config:
 def upgrade(database_url: str) -> None:
     """Run what is missing. A second time does nothing. Raises StoreUnavailable."""
     _make_folder(database_url)
-    command.upgrade(alembic_config(database_url), "head")
+    with unavailable():
+        command.upgrade(alembic_config(database_url), "head")
 
 
 def _make_folder(database_url: str) -> None:

@@ -42,8 +42,8 @@ class AccountRow(Base):
 
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     email: Mapped[str] = mapped_column(String(254))
-    # The e-mail without case: what is looked up and what must be unique.
-    email_key: Mapped[str] = mapped_column(String(254), unique=True)
+    # The e-mail without case: what is looked up and what must be unique. Folding may lengthen it threefold.
+    email_key: Mapped[str] = mapped_column(String(762), unique=True)
     name: Mapped[str] = mapped_column(String(200))
     password_hash: Mapped[str] = mapped_column(String(255))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)

@@ -95,12 +95,14 @@ class RedisAuthorizationStore:
         record = _dump(DeviceAuthorization(request=request, issued_at=_EPOCH, interval_seconds=interval_seconds))
         lifetime = (request.lifetime_seconds + RETENTION_SECONDS) * 1000
         keys = [self._record_key(handle), self._index_key(handle.shard, user_code_digest)]
-        if not self._create(keys, [record, int(spacing_seconds * 1000), lifetime, self._offset(), handle.digest]):
+        if not self._create(
+            keys, [record, int(spacing_seconds * 1000), lifetime, self._offset(), handle.digest, request.client_id]
+        ):
             raise UserCodeTaken()
 
     @unavailable
-    def touch(self, handle: Handle) -> Stored | None:
-        found = self._touch([self._record_key(handle)], [self._offset()])
+    def touch(self, handle: Handle, client_id: str) -> Stored | None:
+        found = self._touch([self._record_key(handle)], [client_id, self._offset()])
         if found is None:
             return None
         text, issued_at, now, on_time = found
@@ -166,7 +168,7 @@ class RedisLimitStore:
         item, names = _item(limit), (limit.name, key)
         if self._sliding.hit(item, *names):
             return 0
-        return _retry_after(self._sliding.get_window_stats(item, *names).reset_time, limit)
+        return self._seconds_to_wait(limit, item.key_for(*names))
 
     @unavailable
     def reserve(self, limit: Limit, key: str) -> int:
@@ -176,7 +178,8 @@ class RedisLimitStore:
         # The refused attempt is not a failure: it must not eat what a refund gives back.
         self._fixed.hit(item, *names, cost=-1)
         # Its reset_time comes from a TTL that Redis rounds to the nearest second.
-        return _retry_after(self._fixed.get_window_stats(item, *names).reset_time + 1, limit)
+        reset_time = self._fixed.get_window_stats(item, *names).reset_time + 1
+        return _bounded(reset_time - datetime.now(UTC).timestamp(), limit)
 
     @unavailable
     def refund(self, limit: Limit, key: str) -> None:
@@ -190,13 +193,21 @@ class RedisLimitStore:
     def is_spent(self, limit: Limit, key: str) -> bool:
         return not self._sliding.test(_item(limit), limit.name, key)
 
+    def _seconds_to_wait(self, limit: Limit, key: str) -> int:
+        """Until the weighted count of the two windows lets one more in, rounded up."""
+        window = limit.period_seconds
+        previous, previous_ttl, current, current_ttl = self._storage.get_sliding_window(key, window)
+        if current >= limit.count or not previous:
+            # Full by itself: until it becomes the previous one, whose weight falls from then on.
+            return _bounded(current_ttl - window, limit)
+        return _bounded(previous_ttl - (limit.count - current) * window / previous, limit)
+
 
 def _item(limit: Limit) -> RateLimitItemPerSecond:
     return RateLimitItemPerSecond(limit.count, limit.period_seconds)
 
 
-def _retry_after(reset_time: float, limit: Limit) -> int:
-    seconds = reset_time - datetime.now(UTC).timestamp()
+def _bounded(seconds: float, limit: Limit) -> int:
     return max(1, min(int(seconds) + 1, limit.period_seconds))
 
 

@@ -108,14 +108,15 @@ def _end_same_device(sql: SQLSession, order: NewSession) -> None:
 def _end(sql: SQLSession, session_ids: list[str], now: datetime) -> int:
     if not session_ids:
         return 0
-    sql.execute(delete(AccessTokenRow).where(AccessTokenRow.session_id.in_(session_ids)))
+    # The session first, its tokens then: whoever locks both does so in this order.
     ended = sql.scalars(
         update(SessionRow)
         .where(SessionRow.id.in_(session_ids), SessionRow.revoked_at.is_(None))
         .values(revoked_at=now, device_key=None)
         .returning(SessionRow.id)
-    )
-    return len(ended.all())
+    ).all()
+    sql.execute(delete(AccessTokenRow).where(AccessTokenRow.session_id.in_(ended)))
+    return len(ended)
 
 
 def _fill(row: SessionRow, order: NewSession) -> None:

@@ -32,13 +32,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A transaction that only reads. Raises StoreUnavailable."""
-        with _wrapped(), self._reads.begin() as session:
+        with unavailable(), self._reads.begin() as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A transaction that commits at the end. Raises StoreUnavailable; lets IntegrityError through."""
-        with _wrapped(), self._writes.begin() as session:
+        with unavailable(), self._writes.begin() as session:
             yield session
 
 
@@ -56,7 +56,8 @@ def create_database(url: str) -> Database:
 
 
 @contextmanager
-def _wrapped() -> Iterator[None]:
+def unavailable() -> Iterator[None]:
+    """Any failure to reach the database, wrapped once as StoreUnavailable."""
     try:
         yield
     except (OperationalError, InterfaceError, InternalError) as error:

@@ -61,7 +61,7 @@ def demo_account(printed: str) -> tuple[str, str]:
 
 class TestTheFirstStart:
     def test_make_serve_installs_and_serves(self, first: Server) -> None:
-        done = first.run("make", "-n", "serve")
+        done = first.run("make", "--no-print-directory", "-n", "serve")
         assert done.returncode == 0, done.stderr
         told = done.stdout.splitlines()
         assert re.match(r"python3 -m venv \.venv", told[0])

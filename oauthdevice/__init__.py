@@ -30,6 +30,7 @@ def make_app(settings: Settings, services: Services, **options: Any) -> Router:
     config.include("cornice")
     config.include(".assets")
     config.include(".wiring")
+    config.include(".logs")
     config.include(".security")
     config.include(".views")
     return config.make_wsgi_app()

@@ -8,12 +8,15 @@ from urllib.parse import unquote_plus, urlsplit
 from pyramid.config import Configurator
 from pyramid.csrf import check_csrf_origin, check_csrf_token
 from pyramid.events import NewRequest, NewResponse
-from pyramid.request import Request
+from pyramid.request import Request, RequestLocalCache
+from pyramid.security import Allowed
 from pyramid.session import JSONSerializer, SignedCookieSessionFactory
 
+from .domain.bearers import Bearer, Bearers
 from .domain.clients import ClientCredentials
-from .domain.errors import CSRFMismatch, InvalidClient, InvalidRequest, InvalidToken, LoginRequired
+from .domain.errors import CSRFMismatch, InsufficientScope, InvalidClient, InvalidRequest, InvalidToken, LoginRequired
 from .domain.keys import derive_key
+from .domain.scopes import Scopes
 from .domain.subjects import Account
 from .schemas.body import bound_body
 from .settings import Settings
@@ -34,6 +37,8 @@ def includeme(config: Configurator) -> None:
     config.set_default_csrf_options(require_csrf=True, allow_no_origin=True)
     config.add_settings({"pyramid.csrf_trusted_origins": [urlsplit(settings.public_url).netloc]})
     config.add_request_method(signed_in_account, "account", reify=True)
+    services = config.registry["oauthdevice.services"]
+    config.set_security_policy(BearerPolicy(services.bearers, services.scopes))
     config.add_subscriber(bound_body, NewRequest)
     config.add_subscriber(_HeaderSubscriber(settings), NewResponse)
 
@@ -91,15 +96,54 @@ def require_account(request: Request, **_: Any) -> None:
         raise CSRFMismatch("The request comes from another origin.")
 
 
-def require_bearer(request: Request, **_: Any) -> None:
-    """A Cornice validator: the session of the access token in `request.validated["session"]`.
+# The permission of a view that takes any valid token.
+ANY_SCOPE = "oauthdevice.any_scope"
 
-    The token is taken from the Authorization header alone (RFC 6750 §2.1). Raises InvalidToken.
-    """
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not token.strip():
-        raise InvalidToken("An access token is needed.", detail="missing")
-    request.validated["session"] = request.bearers.authenticate(token.strip())
+
+class BearerPolicy:
+    """A Pyramid security policy: identity from the Authorization header, permissions from scopes."""
+
+    def __init__(self, bearers: Bearers, scopes: Scopes) -> None:
+        self._bearers = bearers
+        self._scopes = scopes
+        self._identities = RequestLocalCache(self._authenticate)
+
+    def identity(self, request: Request) -> Bearer | None:
+        """What the token opens; None where the request brought none.
+
+        Raises InvalidToken, RateLimited, StoreUnavailable.
+        """
+        identity: Bearer | None = self._identities.get_or_create(request)
+        return identity
+
+    def authenticated_userid(self, request: Request) -> str | None:
+        """The key of the subject, such as `account:ID`."""
+        bearer = self.identity(request)
+        return bearer.session.subject.key if bearer is not None else None
+
+    def permits(self, request: Request, _context: Any, permission: str) -> Allowed:
+        """Raises InvalidToken (401) without a token, InsufficientScope (403) without the scope (RFC 6750 §3.1)."""
+        bearer = self.identity(request)
+        if bearer is None:
+            raise InvalidToken("An access token is needed.", detail="missing")
+        if permission != ANY_SCOPE and not self._scopes.covers(bearer.scopes, permission):
+            raise InsufficientScope(permission)
+        return Allowed("the token has the scope %s", permission)
+
+    def remember(self, _request: Request, _userid: str, **_: Any) -> list[tuple[str, str]]:
+        """Nothing: a bearer comes with its token every time."""
+        return []
+
+    def forget(self, _request: Request, **_: Any) -> list[tuple[str, str]]:
+        """Nothing, as `remember`."""
+        return []
+
+    def _authenticate(self, request: Request) -> Bearer | None:
+        # The header alone: a token in a query string ends up in logs (RFC 6750 §2.3).
+        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "bearer" or not token.strip():
+            return None
+        return self._bearers.authenticate(token.strip(), request.remote_addr or "")
 
 
 def client_credentials(request: Request) -> ClientCredentials:
@@ -136,7 +180,7 @@ class _HeaderSubscriber:
     """Puts the headers of DESIGN.md §6 on every answer, errors included."""
 
     def __init__(self, settings: Settings) -> None:
-        self._api = settings.api_prefix + "/"
+        self._json_prefixes = settings.json_prefixes
         self._is_https = settings.is_https
 
     def __call__(self, event: NewResponse) -> None:
@@ -148,6 +192,6 @@ class _HeaderSubscriber:
         headers["Referrer-Policy"] = "same-origin"
         if self._is_https:
             headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
-        if is_page or path.startswith(self._api) or event.response.status_int >= 400:
+        if is_page or path.startswith(self._json_prefixes) or event.response.status_int >= 400:
             headers["Cache-Control"] = "no-store"
             headers["Pragma"] = "no-cache"

@@ -10,18 +10,26 @@ from pyramid.config import Configurator
 
 from .domain.accounts import Accounts
 from .domain.approvals import Approvals
+from .domain.audit import Audit
+from .domain.bearers import Bearers
 from .domain.clients import Clients
 from .domain.device_flow import DeviceFlow
+from .domain.introspection import Introspection
 from .domain.keys import derive_key
 from .domain.ports import Clock
 from .domain.rate_limits import RateLimits
 from .domain.redemption import Redeemer
-from .domain.sessions import Bearers, TokenPrefixes
+from .domain.refresh import Refresher
+from .domain.scopes import Scopes
+from .domain.sessions import Registry, Sessions, TokenPrefixes
+from .domain.token_endpoint import TokenEndpoint
 from .settings import Settings
 from .stores.accounts import SQLAccountStore
-from .stores.redis import RedisAuthorizationStore, RedisLimitStore, connect
+from .stores.audit import AuditLedger
+from .stores.redis import EMBEDDED, RedisAuthorizationStore, RedisLimitStore, connect
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
+from .stores.token_cache import NoTokenCache, RedisTokenCache
 
 
 @dataclass(frozen=True)
@@ -29,9 +37,15 @@ class Services:
     """What a view may call, and the connections beneath."""
 
     device_flow: DeviceFlow
+    token_endpoint: TokenEndpoint
     approvals: Approvals
     accounts: Accounts
     bearers: Bearers
+    scopes: Scopes
+    sessions: Sessions
+    registry: Registry
+    introspection: Introspection
+    ledger: AuditLedger
     database: Database
     redis: redis.Redis
 
@@ -43,54 +57,102 @@ def build_services(
     clock_offset: Callable[[], timedelta] = lambda: timedelta(0),
 ) -> Services:
     """The services of one process. Connects to nothing yet. `clock_offset` moves the clock of Redis."""
-    database = create_database(settings.database_url)
-    client = connect(settings.redis_url)
-    authorizations = RedisAuthorizationStore(client, settings.redis_prefix, clock_offset)
-    limits = RateLimits(RedisLimitStore(client, settings.redis_prefix), settings.limits)
-    sessions = SQLSessionStore(database)
-    accounts = SQLAccountStore(database)
-    clients = Clients(settings.clients)
-    prefixes = TokenPrefixes(settings.account_token_prefix, settings.external_token_prefix)
+    database, client, prefix = (
+        create_database(settings.database_url),
+        connect(settings.redis_url),
+        settings.redis_prefix,
+    )
+    is_embedded = settings.redis_url == EMBEDDED
+    cache = NoTokenCache() if is_embedded else RedisTokenCache(client, prefix)
+    authorizations = RedisAuthorizationStore(client, prefix, clock_offset)
+    session_store, account_store = SQLSessionStore(database, cache), SQLAccountStore(database, cache)
+    # What waits in an embedded Redis is lost at exit: there, nothing waits.
+    ledger = AuditLedger(database, client, prefix, waiting_max=1 if is_embedded else 100)
+    audit = Audit(ledger, clock)
+    limits = RateLimits(RedisLimitStore(client, prefix), settings.limits, audit)
+    hasher = PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib)
+    clients = Clients(settings.clients, hasher)
+    scopes = Scopes(settings.scopes, settings.ignored_scopes)
+    prefixes = TokenPrefixes(
+        settings.account_token_prefix, settings.external_token_prefix, settings.refresh_token_prefix
+    )
     user_code_key = derive_key(settings.secret.encode(), "user_code")
     redeemer = Redeemer(
         store=authorizations,
-        sessions=sessions,
-        accounts=accounts,
+        sessions=session_store,
+        accounts=account_store,
         prefixes=prefixes,
         redelivery_seconds=settings.redelivery_seconds,
+        audit=audit,
         clock=clock,
     )
+    device_flow = DeviceFlow(
+        store=authorizations,
+        clients=clients,
+        limits=limits,
+        redeemer=redeemer,
+        user_code_key=user_code_key,
+        scopes=scopes,
+        audit=audit,
+    )
+    refresher = Refresher(
+        sessions=session_store,
+        scopes=scopes,
+        prefixes=prefixes,
+        redelivery_seconds=settings.redelivery_seconds,
+        audit=audit,
+        clock=clock,
+    )
+    bearers = Bearers(sessions=session_store, cache=cache, limits=limits, prefixes=prefixes, audit=audit, clock=clock)
     return Services(
-        device_flow=DeviceFlow(
+        device_flow=device_flow,
+        token_endpoint=TokenEndpoint(clients, device_flow, refresher),
+        approvals=Approvals(
             store=authorizations,
             clients=clients,
+            scopes=scopes,
             limits=limits,
-            redeemer=redeemer,
             user_code_key=user_code_key,
-            ignored_scopes=settings.ignored_scopes,
+            audit=audit,
         ),
-        approvals=Approvals(store=authorizations, clients=clients, limits=limits, user_code_key=user_code_key),
         accounts=Accounts(
-            store=accounts,
+            store=account_store,
             limits=limits,
-            hasher=PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib),
+            audit=audit,
+            hasher=hasher,
             clock=clock,
             sign_in_lifetime_seconds=settings.sign_in_lifetime_seconds,
         ),
-        bearers=Bearers(sessions, limits, prefixes, clock),
+        bearers=bearers,
+        scopes=scopes,
+        sessions=Sessions(session_store, audit, clock),
+        registry=Registry(session_store, account_store, audit, clock),
+        introspection=Introspection(
+            clients=clients,
+            bearers=bearers,
+            sessions=session_store,
+            prefixes=prefixes,
+            issuer=settings.public_url,
+            audit=audit,
+            clock=clock,
+        ),
+        ledger=ledger,
         database=database,
         redis=client,
     )
 
 
 def includeme(config: Configurator) -> None:
-    """`request.device_flow`, `request.approvals`, `request.accounts`, `request.bearers`, `request.options`."""
+    """`request.device_flow`, `request.approvals`, `request.bearers` and the other services; `request.options`."""
     services: Services = config.registry["oauthdevice.services"]
     given = {
         "device_flow": services.device_flow,
         "approvals": services.approvals,
         "accounts": services.accounts,
         "bearers": services.bearers,
+        "sessions": services.sessions,
+        "introspection": services.introspection,
+        "token_endpoint": services.token_endpoint,
         "options": config.registry["oauthdevice.settings"],
     }
     for name, value in given.items():

@@ -13,8 +13,8 @@ import redis
 from webtest import TestApp, TestResponse
 
 from oauthdevice import make_app
-from oauthdevice.domain.device_flow import DEVICE_GRANT
 from oauthdevice.domain.subjects import Account
+from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 from oauthdevice.settings import Settings, read_settings
 from oauthdevice.wiring import Services, build_services
 

@@ -28,8 +28,8 @@ ALLOWED: dict[str, set[str]] = {
     "views": {"domain", "schemas", "security", "settings"},
     "admin": {"domain", "settings", "stores", "wiring"},
 }
-# `development` runs the migrations as `admin` does; `settings` refuses the embedded Redis by its name.
-SEES_STORES = {"wiring", "development", "settings", "admin"}
+# `development` runs the migrations as `admin` does; `settings` and `values` know the embedded Redis by its name.
+SEES_STORES = {"wiring", "development", "settings", "values", "admin"}
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers", "base", "core"}
 LINES_MAX = 400
 
@@ -104,8 +104,9 @@ class TestRooms:
         if room_of(path) not in SEES_STORES | {"stores"}:
             assert not any(parts[:1] == ("stores",) for parts in ours(path))
 
-    def test_the_settings_see_one_name_of_the_stores(self) -> None:
-        [path] = in_room("settings")
+    @pytest.mark.parametrize("module", ["settings", "values"])
+    def test_the_settings_see_one_name_of_the_stores(self, module: str) -> None:
+        [path] = in_room(module)
         assert [parts for parts in ours(path) if parts[0] == "stores"] == [("stores", "redis", "EMBEDDED")]
 
     @pytest.mark.parametrize("room", ["development", "admin"])
@@ -116,9 +117,9 @@ class TestRooms:
     def test_nothing_imports_the_views_or_the_wiring_but_the_entries(self) -> None:
         for path in SOURCES:
             seen = {parts[0] for parts in ours(path) if parts}
-            if room_of(path) != "views":
+            if room_of(path) not in ("views", "bearer"):
                 assert "views" not in seen
-            if room_of(path) not in ("oauthdevice", "admin", "development"):
+            if room_of(path) not in ("oauthdevice", "admin", "development", "bearer"):
                 assert "wiring" not in seen
 
 

@@ -10,6 +10,7 @@ from pyramid.paster import get_appsettings
 
 from oauthdevice.domain.clients import Client
 from oauthdevice.domain.rate_limits import DEFAULT_LIMITS, Limit
+from oauthdevice.domain.scopes import DEFAULT_SCOPES
 from oauthdevice.settings import Settings, SettingsError, read_settings
 
 CHECKOUT = Path(__file__).parent.parent
@@ -224,16 +225,21 @@ class TestDefaults:
             "device_code_lifetime_seconds": 900,
             "interval_seconds": 5,
             "access_token_lifetime_seconds": 14 * 86_400,
+            "refresh_token_lifetime_seconds": 90 * 86_400,
             "redelivery_seconds": 30,
             "sign_in_lifetime_seconds": 43_200,
             "cookie_domain": "",
             "ignored_scopes": {"openid", "profile", "email", "offline_access"},
             "account_token_prefix": "dfoa_",
             "external_token_prefix": "dfoe_",
+            "refresh_token_prefix": "dfor_",
+            "cors_allow_origins": frozenset(),
+            "legacy_mounts": False,
             "argon2_memory_kib": 65_536,
             "argon2_time_cost": 3,
             "demo_email": "",
             "limits": DEFAULT_LIMITS,
+            "scopes": DEFAULT_SCOPES,
         }
         assert list(clients) == ["difyctl"]
 
@@ -242,18 +248,18 @@ class TestDefaults:
         assert getattr(read(), name) == value
 
     @pytest.mark.parametrize(
-        ("public_url", "origin", "is_https"),
+        ("public_url", "is_https"),
         [
-            ("https://login.example.com/", "https://login.example.com", True),
-            ("https://login.example.com/path/", "https://login.example.com", True),
-            ("http://localhost:6543", "http://localhost:6543", False),
-            ("http://[::1]:6543", "http://[::1]:6543", False),
+            ("https://login.example.com/", True),
+            ("https://login.example.com/path/", True),
+            ("http://localhost:6543", False),
+            ("http://[::1]:6543", False),
         ],
     )
-    def test_the_origin_of_the_public_url(self, public_url: str, origin: str, is_https: bool) -> None:
+    def test_the_public_url_ends_without_a_slash(self, public_url: str, is_https: bool) -> None:
         settings = read(public_url=public_url)
         assert settings.public_url == public_url.rstrip("/")
-        assert (settings.origin, settings.is_https) == (origin, is_https)
+        assert settings.is_https is is_https
 
     @pytest.mark.parametrize("domain", ["login.example.com", "example.com", ".example.com"])
     def test_a_cookie_may_be_shared_with_a_domain_above(self, domain: str) -> None:
@@ -353,7 +359,7 @@ class TestClients:
             device_code_lifetime_seconds=900,
             interval_seconds=7,
             access_token_lifetime_seconds=14 * 86_400,
-            secret_sha256=None,
+            refresh_token_lifetime_seconds=90 * 86_400,
         )
 
     def test_each_section_is_one(self, tmp_path: Path) -> None:
@@ -368,6 +374,7 @@ class TestClients:
             device_code_lifetime_seconds=60,
             interval_seconds=61,
             access_token_lifetime_seconds=62,
+            refresh_token_lifetime_seconds=90 * 86_400,
             secret_sha256="a" * 64,
         )
 
@@ -532,7 +539,7 @@ class TestDevelopmentIni:
         assert read_settings({**given, **{name: text for name, text in shown.items() if text}}, None, {}) == read()
         for name, text in shown.items():
             if not text:
-                assert getattr(Settings(), name.removeprefix("oauthdevice.")) == ""
+                assert not getattr(Settings(), name.removeprefix("oauthdevice."))
 
     def test_what_is_not_commented_out_differs_from_its_default(self) -> None:
         settings = read_settings(get_appsettings(str(self.INI)), None, {"OAUTHDEVICE_SECRET": SECRET})
@@ -540,6 +547,10 @@ class TestDevelopmentIni:
             if name.startswith("oauthdevice."):
                 field = name.removeprefix("oauthdevice.")
                 assert getattr(settings, field) != getattr(Settings(), field)
+
+    def test_its_scopes_are_those_that_are_there_without_a_file(self) -> None:
+        assert read(self.INI).scopes == read().scopes
+        assert list(read(self.INI).scopes) == list(read().scopes)
 
     def test_its_client_is_the_one_that_is_there_without_a_file(self, tmp_path: Path) -> None:
         assert read(self.INI).clients == read().clients
@@ -550,7 +561,11 @@ class TestDevelopmentIni:
             "device_code_lifetime_seconds",
             "interval_seconds",
             "access_token_lifetime_seconds",
+            "refresh",
+            "refresh_token_lifetime_seconds",
             "secret_sha256",
+            "secret_argon2",
+            "device_flow",
         }
         lines = "".join(f"{name} = {text}\n" for name, text in shown.items() if text)
         path = ini_of(tmp_path, f"[client:difyctl]\nname = difyctl\nscopes = full\n{lines}")

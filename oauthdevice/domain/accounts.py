@@ -8,11 +8,12 @@ from datetime import timedelta
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from .audit import Audit, Event
 from .credentials import credential_digest
 from .errors import InvalidRequest, LoginFailed, NoSuchAccount, NoSuchWorkspace, Unavailable
 from .ports import AccountStore, Clock
 from .rate_limits import RateLimits, network
-from .subjects import Account
+from .subjects import Account, AccountSubject
 
 PASSWORD_MIN_CHARACTERS = 8
 PASSWORD_MAX_CHARACTERS = 1024
@@ -36,12 +37,14 @@ class Accounts:
         *,
         store: AccountStore,
         limits: RateLimits,
+        audit: Audit,
         hasher: PasswordHasher,
         clock: Clock,
         sign_in_lifetime_seconds: int,
     ) -> None:
         self._store = store
         self._limits = limits
+        self._audit = audit
         self._hasher = hasher
         self._clock = clock
         self._sign_in_lifetime = timedelta(seconds=sign_in_lifetime_seconds)
@@ -63,6 +66,7 @@ class Accounts:
             self._limits.refund("login_address", where)
             raise
         if account is None:
+            self._audit.record(Event.LOGIN_FAILED, subject=f"email:{who}"[:600], address=address)
             raise LoginFailed()
         # The address gets only this attempt back: a guesser with one good account gains nothing.
         self._limits.refund("login_address", where)
@@ -70,6 +74,7 @@ class Accounts:
         key = secrets.token_urlsafe(32)
         now = self._clock()
         self._store.add_sign_in(account.id, credential_digest(key), now, now + self._sign_in_lifetime)
+        self._audit.record(Event.LOGIN, subject=AccountSubject(account.id), address=address)
         return SignIn(key, account)
 
     def signed_in(self, key: str) -> Account | None:
@@ -100,7 +105,10 @@ class Accounts:
 
     def set_active(self, email: str, active: bool) -> None:
         """Enable or disable; disabling ends every sign-in and every session. Raises NoSuchAccount."""
-        self._store.set_active(self._named(email).id, active, self._clock())
+        account = self._named(email)
+        for session_id in self._store.set_active(account.id, active, self._clock()):
+            subject = AccountSubject(account.id)
+            self._audit.record(Event.REVOKED, token_id=session_id, subject=subject, reason="account disabled")
 
     def all(self) -> list[Account]:
         """Every account, oldest first."""

@@ -4,12 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from . import codes
+from .audit import Audit, Event
 from .clients import Client, Clients
 from .device_authorization import DeviceAuthorization, State, approve, claim, deny
 from .errors import AlreadyResolved, ExpiredOrUnknown, lost_every_race
 from .ports import AuthorizationStore, Stored
 from .rate_limits import RateLimits, is_same_network, network
-from .scopes import granted_scopes
+from .scopes import Scope, Scopes
 from .subjects import Account, AccountSubject
 
 TRIES = 5
@@ -35,7 +36,7 @@ class Opened:
     user_code: str
     client: Client
     device_label: str | None
-    scopes: frozenset[str]
+    scopes: tuple[Scope, ...]
     address: str
     same_network: bool
     issued_at: datetime
@@ -47,11 +48,20 @@ class Approvals:
     """The decisions of people with an account."""
 
     def __init__(
-        self, *, store: AuthorizationStore, clients: Clients, limits: RateLimits, user_code_key: bytes
+        self,
+        *,
+        store: AuthorizationStore,
+        clients: Clients,
+        scopes: Scopes,
+        limits: RateLimits,
+        user_code_key: bytes,
+        audit: Audit,
     ) -> None:
         self._store = store
         self._clients = clients
+        self._scopes = scopes
         self._limits = limits
+        self._audit = audit
         self._user_code_key = user_code_key
 
     def lookup(self, user_code: str, address: str) -> LookedUp:
@@ -96,33 +106,44 @@ class Approvals:
                 return opened
         raise lost_every_race()
 
-    def approve(self, user_code: str, account: Account) -> Client:
+    def approve(self, user_code: str, account: Account, address: str, ticked: frozenset[str] | None = None) -> Client:
         """Let the client, which is returned, have a token. Of any number of decisions one wins.
 
-        Raises as `open` does.
+        `ticked` are the optional scopes that the person left in; None leaves all. Raises as `open` does.
         """
         subject = AccountSubject(account.id)
         for _ in range(TRIES):
             stored = self._find_or_count(user_code, account)
             client = self._client_of(stored.record)
-            granted = granted_scopes(stored.record.request.scopes, client.scopes, subject.subject_type)
-            if self._decide(stored, approve(stored.record, subject, granted, stored.now), account):
+            granted = self._scopes.granted(stored.record.request.scopes, client.scopes, subject.subject_type, ticked)
+            if self._decide(stored, approve(stored.record, subject, granted, stored.now), account, address):
                 return client
         raise lost_every_race()
 
-    def deny(self, user_code: str, account: Account) -> Client:
+    def deny(self, user_code: str, account: Account, address: str) -> Client:
         """Refuse the client, which is returned. Raises as `open` does."""
         subject = AccountSubject(account.id)
         for _ in range(TRIES):
             stored = self._find_or_count(user_code, account)
             client = self._client_of(stored.record)
-            if self._decide(stored, deny(stored.record, subject, stored.now), account):
+            if self._decide(stored, deny(stored.record, subject, stored.now), account, address):
                 return client
         raise lost_every_race()
 
-    def _decide(self, stored: Stored, decided: DeviceAuthorization, account: Account) -> bool:
+    def _decide(self, stored: Stored, decided: DeviceAuthorization, account: Account, address: str) -> bool:
         self._limits.hit("decide", account.id)
-        return self._store.swap(stored, decided) is not None
+        if self._store.swap(stored, decided) is None:
+            return False
+        self._audit.record(
+            Event.APPROVED if decided.state is State.APPROVED else Event.DENIED,
+            token_id=decided.request.id,
+            client_id=decided.request.client_id,
+            subject=AccountSubject(account.id),
+            device_label=decided.request.device_label,
+            scopes=decided.granted if decided.state is State.APPROVED else decided.request.scopes,
+            address=address,
+        )
+        return True
 
     def _find(self, user_code: str) -> Stored | None:
         normalised = codes.normalise_user_code(user_code)
@@ -157,7 +178,9 @@ class Approvals:
             user_code=codes.format_user_code(codes.normalise_user_code(user_code) or ""),
             client=client,
             device_label=record.request.device_label,
-            scopes=granted_scopes(record.request.scopes, client.scopes, subject.subject_type),
+            scopes=tuple(
+                self._scopes.described(self._scopes.granted(record.request.scopes, client.scopes, subject.subject_type))
+            ),
             address=record.request.address,
             same_network=is_same_network(record.request.address, address),
             issued_at=record.issued_at,

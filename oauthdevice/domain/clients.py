@@ -2,15 +2,23 @@
 
 import hashlib
 import hmac
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
 
 from .errors import InvalidClient
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
-    """A client as the ini declares it in `[client:CLIENT_ID]`. Lifetimes and interval in seconds."""
+    """A client as the ini declares it in `[client:CLIENT_ID]`. Lifetimes and interval in seconds.
+
+    `secret_sha256` and `secret_argon2` are digests of the secret of a confidential client; with
+    neither it is public. `refresh` lets it have refresh tokens, `device_flow` lets it sign in.
+    """
 
     client_id: str
     name: str
@@ -18,7 +26,15 @@ class Client:
     device_code_lifetime_seconds: int
     interval_seconds: int
     access_token_lifetime_seconds: int
+    refresh_token_lifetime_seconds: int
+    refresh: bool = False
+    device_flow: bool = True
     secret_sha256: str | None = None
+    secret_argon2: str | None = None
+
+    @property
+    def is_confidential(self) -> bool:
+        return self.secret_sha256 is not None or self.secret_argon2 is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +48,13 @@ class ClientCredentials:
 class Clients:
     """Every client that this server knows."""
 
-    def __init__(self, clients: Mapping[str, Client]) -> None:
+    def __init__(self, clients: Mapping[str, Client], hasher: PasswordHasher) -> None:
         self._clients = clients
+        self._hasher = hasher
+        # An argon2 check costs as much as a hundred requests. Of a secret that was right once, this
+        # process keeps a digest under a key that only it has and that dies with it.
+        self._key = secrets.token_bytes(32)
+        self._seen: dict[str, bytes] = {}
 
     def get(self, client_id: str) -> Client | None:
         """The client, or None where it is not (or no longer) declared."""
@@ -48,11 +69,30 @@ class Clients:
         client = self._clients.get(credentials.client_id)
         if client is None:
             raise InvalidClient()
-        if client.secret_sha256 is None:
+        if not client.is_confidential:
             if credentials.secret is not None:
                 raise InvalidClient("This client is public and has no secret.")
             return client
-        digest = hashlib.sha256((credentials.secret or "").encode()).hexdigest()
-        if not hmac.compare_digest(digest, client.secret_sha256):
+        if credentials.secret is None or not self._matches(client, credentials.secret):
             raise InvalidClient()
         return client
+
+    def authenticate_confidential(self, credentials: ClientCredentials) -> Client:
+        """As `authenticate`, for what a public client may not do. Raises InvalidClient."""
+        client = self.authenticate(credentials)
+        if not client.is_confidential:
+            raise InvalidClient("Only a client with a secret may do this.")
+        return client
+
+    def _matches(self, client: Client, secret: str) -> bool:
+        if client.secret_sha256 is not None:
+            return hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), client.secret_sha256)
+        digest = hmac.digest(self._key, secret.encode(), "sha256")
+        if hmac.compare_digest(self._seen.get(client.client_id, b""), digest):
+            return True
+        try:
+            self._hasher.verify(client.secret_argon2 or "", secret)
+        except (VerificationError, InvalidHashError):
+            return False
+        self._seen[client.client_id] = digest
+        return True

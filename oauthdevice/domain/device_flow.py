@@ -1,12 +1,12 @@
 """What the client drives: start a device authorization and poll it. Decisions live in `approvals`."""
 
-import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from . import codes
+from .audit import Audit, Event
 from .clients import Client, ClientCredentials, Clients
 from .device_authorization import (
     AuthorizationRequest,
@@ -21,11 +21,9 @@ from .errors import (
     AuthorizationPending,
     DomainError,
     ExpiredToken,
-    InvalidClient,
     InvalidGrant,
-    InvalidRequest,
     SlowDown,
-    UnsupportedGrantType,
+    UnauthorizedClient,
     UserCodesExhausted,
     UserCodeTaken,
     lost_every_race,
@@ -33,13 +31,10 @@ from .errors import (
 from .ports import AuthorizationStore, Handle, Stored
 from .rate_limits import RateLimits, network
 from .redemption import Redeemer
-from .scopes import requested_scopes
+from .scopes import Scopes
 
-DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 # How often a lost race is run again, and how often a taken user_code is drawn again.
 TRIES = 5
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,21 +57,6 @@ class Started:
     interval: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenRequest:
-    """A request at the token endpoint (RFC 8628 §3.4).
-
-    `original_dialect` marks the JSON form without grant_type, whose client knows only the four
-    errors of RFC 8628 §3.5.
-    """
-
-    credentials: ClientCredentials
-    grant_type: str | None
-    device_code: str | None
-    address: str
-    original_dialect: bool = False
-
-
 class DeviceFlow:
     """The device grant as the client sees it."""
 
@@ -88,7 +68,8 @@ class DeviceFlow:
         limits: RateLimits,
         redeemer: Redeemer,
         user_code_key: bytes,
-        ignored_scopes: frozenset[str],
+        scopes: Scopes,
+        audit: Audit,
         draw_user_code: Callable[[int], str] = codes.new_user_code,
     ) -> None:
         self._store = store
@@ -96,7 +77,8 @@ class DeviceFlow:
         self._limits = limits
         self._redeemer = redeemer
         self._user_code_key = user_code_key
-        self._ignored_scopes = ignored_scopes
+        self._scopes = scopes
+        self._audit = audit
         self._draw_user_code = draw_user_code
 
     def start(self, request: StartRequest) -> Started:
@@ -106,7 +88,9 @@ class DeviceFlow:
         Source: RFC 8628 §3.1, §3.2.
         """
         client = self._clients.authenticate(request.credentials)
-        scopes = requested_scopes(request.scope, client.scopes, self._ignored_scopes)
+        if not client.device_flow:
+            raise UnauthorizedClient()
+        scopes = self._scopes.requested(request.scope, client.scopes)
         self._limits.hit("code", network(request.address))
         wanted = AuthorizationRequest(
             id=str(uuid.uuid4()),
@@ -117,6 +101,15 @@ class DeviceFlow:
             lifetime_seconds=client.device_code_lifetime_seconds,
         )
         device_code, user_code = self._create(wanted, client)
+        self._audit.record(
+            Event.STARTED,
+            token_id=wanted.id,
+            client_id=client.client_id,
+            device_label=wanted.device_label,
+            scopes=scopes,
+            address=request.address,
+            deferred=True,
+        )
         return Started(
             device_code=device_code,
             user_code=codes.format_user_code(user_code),
@@ -127,7 +120,6 @@ class DeviceFlow:
     def _create(self, wanted: AuthorizationRequest, client: Client) -> tuple[str, str]:
         length = codes.USER_CODE_LENGTH
         if self._limits.is_alarmed():
-            log.warning("many wrong user_codes: new ones are longer", extra={"event": "user_codes_lengthened"})
             length = codes.LONG_USER_CODE_LENGTH
         for _ in range(TRIES):
             user_code = self._draw_user_code(length)
@@ -146,46 +138,32 @@ class DeviceFlow:
             return device_code, user_code
         raise UserCodesExhausted(detail=f"no free user_code in {TRIES} draws")
 
-    def poll(self, request: TokenRequest) -> dict[str, Any]:
+    def poll(self, client: Client, device_code: str, address: str) -> dict[str, Any]:
         """The token answer (DESIGN.md §2.4), or the error that says why there is none yet.
 
-        Raises InvalidRequest, InvalidClient, UnsupportedGrantType, InvalidGrant, ExpiredToken,
-        AccessDenied, AuthorizationPending, SlowDown, RateLimited, Unavailable. In the original
-        dialect InvalidClient and InvalidGrant are told as ExpiredToken. Source: RFC 8628 §3.4, §3.5.
+        Raises InvalidGrant, ExpiredToken, AccessDenied, AuthorizationPending, SlowDown, RateLimited,
+        Unavailable. Source: RFC 8628 §3.4, §3.5.
         """
-        try:
-            return self._poll(request)
-        except (InvalidClient, InvalidGrant) as error:
-            if request.original_dialect:
-                raise ExpiredToken(detail=error.error) from error
-            raise
-
-    def _poll(self, request: TokenRequest) -> dict[str, Any]:
-        client = self._clients.authenticate(request.credentials)
-        if request.grant_type != DEVICE_GRANT:
-            raise UnsupportedGrantType()
-        if request.device_code is None:
-            raise InvalidRequest("Missing parameter: device_code.")
-        if not codes.is_device_code(request.device_code):
+        if not codes.is_device_code(device_code):
             raise InvalidGrant(detail="malformed")
-        handle = _handle(request.device_code)
+        handle = _handle(device_code)
         for _ in range(TRIES):
             stored = self._store.touch(handle, client.client_id)
             if stored is None:
-                self._limits.hit("token_unknown", network(request.address))
+                self._limits.hit("token_unknown", network(address))
                 raise InvalidGrant(detail="unknown")
-            answer = self._answer(stored, client, request.device_code)
+            answer = self._answer(stored, client, device_code, address)
             if answer is not None:
                 return answer
         raise lost_every_race()
 
-    def _answer(self, stored: Stored, client: Client, device_code: str) -> dict[str, Any] | None:
+    def _answer(self, stored: Stored, client: Client, device_code: str, address: str) -> dict[str, Any] | None:
         """The token answer or the error of one poll; None where a race was lost and must be run again."""
         told = verdict(stored.record, client.client_id, stored.now, on_time=stored.on_time)
         if told is Verdict.REDEEM:
-            return self._redeemer.redeem(stored, client, device_code)
+            return self._redeemer.redeem(stored, client, device_code, address)
         if told is Verdict.CONSUMED:
-            return self._redeemer.redeliver(stored, device_code)
+            return self._redeemer.redeliver(stored, device_code, address)
         if told is Verdict.TOO_FAST and not self._slow_down(stored):
             return None
         raise _refusal(told, stored.record)

@@ -100,6 +100,16 @@ class InvalidToken(DomainError):
     description = "The access token is missing, malformed, expired or revoked."
 
 
+class InsufficientScope(DomainError):
+    """RFC 6750 §3.1: the access token is valid, but does not have the scope. Carries it as `scope`."""
+
+    error = "insufficient_scope"
+    description = "The access token does not have the scope that this needs."
+
+    def __init__(self, scope: str) -> None:
+        super().__init__(scope=scope)
+
+
 class LoginRequired(DomainError):
     """Nobody is signed in."""
 
@@ -180,6 +190,13 @@ class StaleLease(Exception):
 
 class UserCodeTaken(Exception):
     """The drawn user_code is in use; never shown to a caller."""
+
+
+class NoSuchSession(DomainError):
+    """The session is foreign, unknown, ended or its id malformed; which, is told to nobody."""
+
+    error = "not_found"
+    description = "There is no such session."
 
 
 class AccountExists(DomainError):

@@ -3,11 +3,14 @@
 Every method may raise StoreUnavailable.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Protocol
 
+from .audit import AuditEvent
+from .bearers import Bearer, Cached
 from .device_authorization import AuthorizationRequest, DeviceAuthorization
 from .rate_limits import Limit
 from .sessions import NewSession, Session
@@ -78,8 +81,60 @@ class AuthorizationStore(Protocol):
         """The answer kept by `swap`, or None once it is gone."""
 
 
+class TokenCache(Protocol):
+    """What the database said of an access token a moment ago. Never older than a revocation."""
+
+    def get(self, digest: str) -> Cached:
+        """What is known of a token."""
+
+    def put(self, digest: str, bearer: Bearer | None, ticket: str | None, seconds: int) -> None:
+        """Keep an answer, unless the token was distrusted since `get` gave the ticket."""
+
+    def distrust(self, digests: Sequence[str]) -> None:
+        """From now on ask the database, for longer than any answer on its way could still arrive.
+
+        To be called before the transaction that ends these tokens commits.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """One use of a refresh token: what takes its place, and the answer that tells it, sealed.
+
+    `seal_seconds` is how long the same answer is given again to the same spent token.
+    """
+
+    spent_digest: str
+    refresh_digest: str
+    token_digest: str
+    scopes: frozenset[str]
+    issued_at: datetime
+    token_expires_at: datetime
+    sealed_answer: str
+    seal_seconds: int
+
+
+class RotationOutcome(Enum):
+    """What became of a rotation. GONE: the session has ended or its account is not active."""
+
+    ROTATED = "rotated"
+    REDELIVERED = "redelivered"
+    REUSED = "reused"
+    GONE = "gone"
+
+
+class AuditStore(Protocol):
+    """Audit rows."""
+
+    def append(self, event: AuditEvent) -> None:
+        """A row now; while the database is away, once it is back."""
+
+    def defer(self, event: AuditEvent) -> None:
+        """A row soon, without waiting for the database."""
+
+
 class SessionStore(Protocol):
-    """Sessions and their access tokens. Each method is one transaction."""
+    """Sessions and their tokens. Each method is one transaction; whatever it ends, the cache distrusts."""
 
     def mint(self, order: NewSession) -> None:
         """Store session and token; end what an earlier attempt minted and what the device held before.
@@ -88,8 +143,38 @@ class SessionStore(Protocol):
         subject is no longer active.
         """
 
-    def by_token(self, token_digest: str) -> Session | None:
-        """The live session of an access token, or None. Says nothing of the time."""
+    def by_token(self, token_digest: str) -> Bearer | None:
+        """An access token with its live session, or None. Says nothing of the time."""
+
+    def by_refresh_token(self, refresh_digest: str, *, unspent: bool = False) -> Session | None:
+        """The session of a refresh token, or None where it is unknown, or the session ended.
+
+        `unspent`: None for a spent one too.
+        """
+
+    def rotate(self, rotation: Rotation) -> tuple[RotationOutcome, str]:
+        """Spend a refresh token and store what follows it, or say why not.
+
+        With REDELIVERED comes the sealed answer of the first use. REUSED has ended the session.
+        """
+
+    def expire(self, token_digest: str) -> bool:
+        """Forget an access token that has expired. True for the one caller who did."""
+
+    def used(self, session_id: str, now: datetime) -> None:
+        """Remember when a session was used last."""
+
+    def get(self, session_id: str) -> Session | None:
+        """A session that was not revoked, or None. Says nothing of the time."""
+
+    def live_of(self, subject_key: str, now: datetime, offset: int, limit: int) -> tuple[Sequence[Session], int]:
+        """Some live sessions of a subject, newest first, and how many there are."""
+
+    def live(self, now: datetime, *, account_id: str | None, client_id: str | None) -> Sequence[Session]:
+        """Every live session of an account, of a client, of both or, with neither, of everybody; newest first."""
+
+    def purge(self, before: datetime, count: int) -> int:
+        """Forget up to `count` sessions that ended before; how many. Two at once share the work."""
 
     def revoke(self, session_id: str, now: datetime) -> bool:
         """End a session and every token of it. False where there was no live one."""
@@ -116,8 +201,8 @@ class AccountStore(Protocol):
     def set_password_hash(self, account_id: str, password_hash: str, *, end_sign_ins: bool) -> None:
         """Replace the hash; with `end_sign_ins`, sign the person out everywhere."""
 
-    def set_active(self, account_id: str, active: bool, now: datetime) -> None:
-        """Enable or disable. Disabling ends every sign-in and every session."""
+    def set_active(self, account_id: str, active: bool, now: datetime) -> Sequence[str]:
+        """Enable or disable. Disabling ends every sign-in and every session; the ids of those are returned."""
 
     def add_sign_in(self, account_id: str, key_digest: str, now: datetime, expires_at: datetime) -> None:
         """Remember a browser that signed in."""
@@ -150,5 +235,8 @@ class LimitStore(Protocol):
     def clear(self, limit: Limit, key: str) -> None:
         """Forget every `reserve`."""
 
-    def is_spent(self, limit: Limit, key: str) -> bool:
-        """True where the next `hit` would be refused. Counts nothing."""
+    def wait(self, limit: Limit, key: str) -> int:
+        """0 where the next `hit` would be within the limit, else the seconds to wait. Counts nothing."""
+
+    def is_first(self, limit: Limit, key: str) -> bool:
+        """True once per period and key: for what is to be told once of many."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .audit import Audit, Event
 from .errors import RateLimited
 
 if TYPE_CHECKING:
@@ -46,15 +47,16 @@ ALARM = Limit("wrong_codes_alarm", 1000 + 1, 5 * MINUTE)
 class RateLimits:
     """The buckets of this server. A limit that is None is off."""
 
-    def __init__(self, store: "LimitStore", limits: Mapping[str, Limit | None]) -> None:
+    def __init__(self, store: "LimitStore", limits: Mapping[str, Limit | None], audit: Audit) -> None:
         self._store = store
         self._limits = limits
+        self._audit = audit
 
     def hit(self, name: str, key: str) -> None:
         """Count one request of `key`. Raises RateLimited."""
         limit = self._limits[name]
         if limit is not None:
-            self._refuse(self._store.hit(limit, _opaque(key)), name)
+            self._refuse(self._store.hit(limit, _opaque(key)), name, key)
 
     def reserve(self, name: str, key: str) -> None:
         """Count one attempt before it is known whether it fails, so that parallel ones cannot overrun.
@@ -63,7 +65,7 @@ class RateLimits:
         """
         limit = self._limits[name]
         if limit is not None:
-            self._refuse(self._store.reserve(limit, _opaque(key)), name)
+            self._refuse(self._store.reserve(limit, _opaque(key)), name, key)
 
     def refund(self, name: str, key: str) -> None:
         """The reserved attempt did not fail: it does not count."""
@@ -83,12 +85,19 @@ class RateLimits:
 
     def is_alarmed(self) -> bool:
         """True while so many wrong user_codes come in that somebody must be guessing."""
-        return self._store.is_spent(ALARM, "all")
+        alarmed = self._store.wait(ALARM, "all") > 0
+        if alarmed and self._store.is_first(ALARM, "all"):
+            self._audit.record(Event.USER_CODES_LENGTHENED, deferred=True)
+        return alarmed
 
-    @staticmethod
-    def _refuse(retry_after_seconds: int, name: str) -> None:
-        if retry_after_seconds:
-            raise RateLimited(retry_after_seconds, detail=f"limit {name}")
+    def _refuse(self, retry_after_seconds: int, name: str, key: str) -> None:
+        if not retry_after_seconds:
+            return
+        # One row for each bucket that overflows, not one for each refused request.
+        limit = self._limits[name]
+        if limit is not None and self._store.is_first(limit, _opaque(key)):
+            self._audit.record(Event.LIMITED, reason=name, subject=key, deferred=True)
+        raise RateLimited(retry_after_seconds, detail=f"limit {name}")
 
 
 UNKNOWN = "unknown"

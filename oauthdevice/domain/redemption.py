@@ -6,20 +6,20 @@ lapses and the next poll redeems again; its higher attempt number makes the stor
 one minted, and keeps a first one that was merely slow from minting at all.
 """
 
-import logging
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
+from .answers import NewTokens, token_answer
+from .audit import Audit, Event
 from .clients import Client
 from .credentials import credential_digest, new_credential
 from .device_authorization import consume, lease, refuse, release
 from .errors import AccessDenied, InvalidGrant, StaleLease, StoreUnavailable
 from .keys import seal, unseal
 from .ports import AccountStore, AuthorizationStore, Clock, SessionStore, Stored
+from .rate_limits import is_same_network
 from .sessions import NewSession, TokenPrefixes
-from .subjects import Account, AccountSubject, ExternalSubject
-
-log = logging.getLogger(__name__)
+from .subjects import AccountSubject
 
 
 class Redeemer:
@@ -36,6 +36,7 @@ class Redeemer:
         accounts: AccountStore,
         prefixes: TokenPrefixes,
         redelivery_seconds: int,
+        audit: Audit,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -43,9 +44,10 @@ class Redeemer:
         self._accounts = accounts
         self._prefixes = prefixes
         self._redelivery_seconds = redelivery_seconds
+        self._audit = audit
         self._clock = clock
 
-    def redeem(self, seen: Stored, client: Client, device_code: str) -> dict[str, Any] | None:
+    def redeem(self, seen: Stored, client: Client, device_code: str, address: str) -> dict[str, Any] | None:
         """The token answer, or None where another poll was faster.
 
         Raises AccessDenied where the subject may no longer sign in, StoreUnavailable.
@@ -71,9 +73,14 @@ class Redeemer:
             sealed_answer=sealed,
             sealed_answer_seconds=self._redelivery_seconds,
         )
-        return answer if consumed is not None else None
+        if consumed is None:
+            return None
+        self._tell(Event.REDEEMED, leased, address)
+        if not is_same_network(address, leased.record.request.address):
+            self._tell(Event.REDEEMED_ELSEWHERE, leased, address)
+        return answer
 
-    def redeliver(self, seen: Stored, device_code: str) -> dict[str, Any]:
+    def redeliver(self, seen: Stored, device_code: str, address: str) -> dict[str, Any]:
         """The same answer again while it is kept, for an answer that was lost on its way.
 
         Afterwards the code was replayed: what it gave is revoked, and InvalidGrant raised.
@@ -81,12 +88,21 @@ class Redeemer:
         sealed = self._store.sealed_answer(seen.handle)
         if sealed is not None:
             return unseal(device_code, sealed)
-        revoked = self._sessions.revoke(seen.record.request.id, self._clock())
-        log.warning(
-            "a spent device_code was replayed",
-            extra={"event": "replayed", "token_id": seen.record.request.id, "revoked": revoked},
-        )
+        if self._sessions.revoke(seen.record.request.id, self._clock()):
+            self._tell(Event.REPLAYED, seen, address)
         raise InvalidGrant(detail="already redeemed")
+
+    def _tell(self, event: Event, stored: Stored, address: str) -> None:
+        record = stored.record
+        self._audit.record(
+            event,
+            token_id=record.request.id,
+            client_id=record.request.client_id,
+            subject=record.subject,
+            device_label=record.request.device_label,
+            scopes=record.granted,
+            address=address,
+        )
 
     def _mint(self, leased: Stored, client: Client) -> dict[str, Any]:
         record = leased.record
@@ -99,7 +115,10 @@ class Redeemer:
             if account is None or not account.active:
                 raise AccessDenied(detail="the account is not active")
         token = new_credential(self._prefixes.of(subject))
+        refresh_token = new_credential(self._prefixes.refresh) if client.refresh else None
         issued_at = self._clock()
+        token_expires_at = issued_at + timedelta(seconds=client.access_token_lifetime_seconds)
+        session_seconds = client.refresh_token_lifetime_seconds if client.refresh else 0
         order = NewSession(
             id=record.request.id,
             attempt=record.attempt,
@@ -109,46 +128,12 @@ class Redeemer:
             scopes=record.granted,
             prefix=self._prefixes.of(subject),
             token_digest=credential_digest(token),
+            refresh_digest=credential_digest(refresh_token) if refresh_token else None,
             issued_at=issued_at,
-            expires_at=issued_at + timedelta(seconds=client.access_token_lifetime_seconds),
+            expires_at=max(token_expires_at, issued_at + timedelta(seconds=session_seconds)),
+            token_expires_at=token_expires_at,
         )
         self._sessions.mint(order)
-        return token_answer(order, account, token)
-
-
-def token_answer(order: NewSession, account: Account | None, token: str) -> dict[str, Any]:
-    """The body of a token response in both dialects at once (RFC 6749 §5.1; DESIGN.md §2.4)."""
-    answer: dict[str, Any] = {
-        "access_token": token,
-        "token_type": "Bearer",
-        "expires_in": int((order.expires_at - order.issued_at).total_seconds()),
-        "scope": " ".join(sorted(order.scopes)),
-        "token": token,
-        "expires_at": iso(order.expires_at),
-        "token_id": order.id,
-        **identity_answer(order.subject, account),
-    }
-    return answer
-
-
-def identity_answer(subject: AccountSubject | ExternalSubject, account: Account | None) -> dict[str, Any]:
-    """Who a token speaks for, as the token answer and `GET /account` tell it."""
-    answer: dict[str, Any] = {
-        "subject_type": subject.subject_type,
-        "account": None,
-        "workspaces": [],
-        "default_workspace_id": None,
-    }
-    if account is not None:
-        answer["account"] = {"id": account.id, "email": account.email, "name": account.name}
-        answer["workspaces"] = [{"id": w.id, "name": w.name, "role": w.role} for w in account.workspaces]
-        answer["default_workspace_id"] = account.default_workspace_id
-    if isinstance(subject, ExternalSubject):
-        answer["subject_email"] = subject.email
-        answer["subject_issuer"] = subject.issuer
-    return answer
-
-
-def iso(moment: datetime) -> str:
-    """An aware UTC datetime to the second, as in `2026-01-31T12:00:00Z`."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+        return token_answer(
+            NewTokens(token, refresh_token, issued_at, token_expires_at, record.granted), order.id, subject, account
+        )

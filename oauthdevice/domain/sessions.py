@@ -1,25 +1,27 @@
-"""Sessions: a live grant of a subject to one client on one device, and the access tokens that open it."""
+"""Sessions: a live grant of a subject to one client on one device. List them, end them."""
 
 import hashlib
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from .credentials import credential_digest, is_credential
-from .errors import InvalidToken
-from .rate_limits import RateLimits
+from .audit import Audit, Event, SessionFacts
+from .errors import NoSuchAccount, NoSuchSession
 from .subjects import Account, AccountSubject, Subject
 
 if TYPE_CHECKING:
-    from .ports import Clock, SessionStore
+    from .ports import AccountStore, Clock, SessionStore
 
 
 @dataclass(frozen=True, slots=True)
 class TokenPrefixes:
-    """How our tokens begin, per kind of subject."""
+    """How our tokens begin: access tokens per kind of subject, and refresh tokens."""
 
     account: str = "dfoa_"
     external: str = "dfoe_"
+    refresh: str = "dfor_"
 
     def of(self, subject: Subject) -> str:
         return self.account if isinstance(subject, AccountSubject) else self.external
@@ -30,7 +32,9 @@ class NewSession:
     """What a redemption stores. `id` is that of the device authorization.
 
     `attempt` counts the redemptions of that authorization; the store keeps the highest. `label` is
-    None where the device gave none: such a session never replaces another.
+    None where the device gave none: such a session never replaces another. `refresh_digest` is None
+    where the client gets no refresh token; `expires_at` is the end of the session, with every
+    refresh, and `token_expires_at` that of its first access token.
     """
 
     id: str
@@ -41,8 +45,10 @@ class NewSession:
     scopes: frozenset[str]
     prefix: str
     token_digest: str
+    refresh_digest: str | None
     issued_at: datetime
     expires_at: datetime
+    token_expires_at: datetime
 
     @property
     def device_key(self) -> str | None:
@@ -55,7 +61,10 @@ class NewSession:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """A session as it is read by its token. `account` is None for an external subject."""
+    """A session as it is stored. `account` is None for an external subject.
+
+    `prefix` is how its tokens begin. `last_used_at` is None until it is used.
+    """
 
     id: str
     subject: Subject
@@ -63,35 +72,100 @@ class Session:
     client_id: str
     label: str | None
     scopes: frozenset[str]
+    prefix: str
+    created_at: datetime
+    last_used_at: datetime | None
     expires_at: datetime
 
 
-class Bearers:
-    """Checks access tokens."""
+@dataclass(frozen=True, slots=True)
+class SessionPage:
+    """One page of sessions, newest first; `total` counts all of them."""
 
-    def __init__(
-        self,
-        sessions: "SessionStore",
-        limits: RateLimits,
-        prefixes: TokenPrefixes,
-        clock: "Clock",
-    ) -> None:
-        self._sessions = sessions
-        self._limits = limits
-        self._prefixes = prefixes
+    page: int
+    limit: int
+    total: int
+    sessions: tuple[Session, ...]
+
+    @property
+    def has_more(self) -> bool:
+        return self.page * self.limit < self.total
+
+
+class Sessions:
+    """What the owner of sessions may do about them."""
+
+    def __init__(self, store: "SessionStore", audit: Audit, clock: "Clock") -> None:
+        self._store = store
+        self._audit = audit
         self._clock = clock
 
-    def authenticate(self, token: str) -> Session:
-        """The live session that `token` opens. Garbage is refused without I/O.
+    def page(self, subject: Subject, page: int, limit: int) -> SessionPage:
+        """Page `page` (from 1) of the live sessions of `subject`."""
+        found, total = self._store.live_of(subject.key, self._clock(), (page - 1) * limit, limit)
+        return SessionPage(page, limit, total, tuple(found))
 
-        Raises InvalidToken, RateLimited, StoreUnavailable. Source: RFC 6750 §3.1.
+    def end(self, session_id: str, subject: Subject, address: str) -> None:
+        """End a session of `subject`.
+
+        Raises NoSuchSession for one that is foreign, unknown, malformed or ended: which, is told to nobody.
         """
-        if not any(is_credential(token, prefix) for prefix in (self._prefixes.account, self._prefixes.external)):
-            raise InvalidToken()
-        session = self._sessions.by_token(credential_digest(token))
-        if session is None or session.expires_at <= self._clock():
-            raise InvalidToken()
-        if isinstance(session.subject, AccountSubject) and not (session.account and session.account.active):
-            raise InvalidToken()
-        self._limits.hit("bearer", session.id)
-        return session
+        session = self._store.get(session_id) if _is_id(session_id) else None
+        if session is None or session.subject.key != subject.key or session.expires_at <= self._clock():
+            raise NoSuchSession()
+        if not self._store.revoke(session.id, self._clock()):
+            raise NoSuchSession()
+        self._audit.record(Event.REVOKED, address=address, reason="by its owner", **facts(session))
+
+
+class Registry:
+    """What an administrator may do about everybody's sessions."""
+
+    def __init__(self, store: "SessionStore", accounts: "AccountStore", audit: Audit, clock: "Clock") -> None:
+        self._store = store
+        self._accounts = accounts
+        self._audit = audit
+        self._clock = clock
+
+    def live(self, *, email: str | None = None, client_id: str | None = None) -> Sequence[Session]:
+        """Live sessions, newest first: of an account, of a client, or all. Raises NoSuchAccount."""
+        account = None if email is None else self._accounts.by_email(email)
+        if email is not None and account is None:
+            raise NoSuchAccount()
+        return self._store.live(self._clock(), account_id=account.id if account else None, client_id=client_id)
+
+    def end(self, session_id: str) -> None:
+        """End a session. Raises NoSuchSession."""
+        session = self._store.get(session_id)
+        if session is None or not self._store.revoke(session_id, self._clock()):
+            raise NoSuchSession()
+        self._audit.record(Event.REVOKED, reason="by an administrator", **facts(session))
+
+    def purge(self, days: int, batch: int = 500) -> Iterator[int]:
+        """Forget what ended more than `days` ago, a batch at a time; yields how many so far."""
+        before, total = self._clock() - timedelta(days=days), 0
+        while gone := self._store.purge(before, batch):
+            total += gone
+            yield total
+
+
+def facts(session: Session) -> SessionFacts:
+    """What an audit event tells of a session."""
+    return {
+        "token_id": session.id,
+        "client_id": session.client_id,
+        "subject": session.subject,
+        "device_label": session.label,
+    }
+
+
+def subject_digest(subject_key: str) -> str:
+    """What sessions are looked up by: a subject's key may be longer than an index takes."""
+    return hashlib.sha256(subject_key.encode()).hexdigest()
+
+
+def _is_id(text: str) -> bool:
+    try:
+        return str(uuid.UUID(text)) == text
+    except ValueError:
+        return False

@@ -2,7 +2,7 @@
 
 import colander
 
-from .fields import ClientId, ClientSecret, DeviceCode, DeviceLabel, GrantType, Scope, UserCode
+from .fields import ClientId, ClientSecret, DeviceCode, DeviceLabel, GrantType, Scope, Token, UserCode
 
 
 class _DeviceCodeRequest(colander.MappingSchema):
@@ -15,6 +15,8 @@ class _DeviceCodeRequest(colander.MappingSchema):
 class _DeviceTokenRequest(colander.MappingSchema):
     grant_type = GrantType(missing=None)
     device_code = DeviceCode(missing=None)
+    refresh_token = Token(missing=None)
+    scope = Scope(missing="")
     client_id = ClientId(missing=None)
     client_secret = ClientSecret(missing=None)
 

@@ -75,6 +75,12 @@ class DeviceCode(Field):
     validator = staticmethod(_matches(r"[\x20-\x7e]{1,256}"))
 
 
+class Token(Field):
+    """Any short text; whether it has the form of one of ours is the domain's to say."""
+
+    validator = staticmethod(_matches(r"[\x20-\x7e]{1,1024}"))
+
+
 class UserCode(Field):
     """What a person typed: at most 64 characters of anything."""
 
@@ -91,3 +97,28 @@ class DeviceLabel(Field):
     """1 to 128 printable characters: no control, no line break, no text direction override."""
 
     validator = staticmethod(_label)
+
+
+class WholeNumber(colander.SchemaType):
+    """Decimal digits and nothing else, as an int."""
+
+    def deserialize(self, node: colander.SchemaNode, cstruct: Any) -> Any:
+        if cstruct is colander.null:
+            return colander.null
+        if re.fullmatch(r"[0-9]{1,9}", str(cstruct), re.ASCII) is None:
+            raise colander.Invalid(node, "not a whole number")
+        return int(cstruct)
+
+
+class PageNumber(colander.SchemaNode):
+    """From 1."""
+
+    schema_type = WholeNumber
+    validator = colander.Range(min=1, max=1_000_000)
+
+
+class PageLimit(colander.SchemaNode):
+    """1 to 200."""
+
+    schema_type = WholeNumber
+    validator = colander.Range(min=1, max=200)

@@ -1,11 +1,13 @@
 """AccountStore on SQL: accounts, workspaces, sign-ins."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import delete, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from ..domain.errors import AccountExists, WorkspaceExists
+from ..domain.ports import TokenCache
 from ..domain.subjects import Account
 from .account_rows import email_key, read_account, read_accounts
 from .models import AccountRow, MembershipRow, SignInRow, WorkspaceRow
@@ -14,10 +16,11 @@ from .sql import Database
 
 
 class SQLAccountStore:
-    """See `oauthdevice.domain.ports.AccountStore`."""
+    """See `oauthdevice.domain.ports.AccountStore`. `cache` distrusts the tokens that a disabling ends."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, cache: TokenCache) -> None:
         self._database = database
+        self._cache = cache
 
     def add(self, account: Account, password_hash: str, now: datetime) -> None:
         row = AccountRow(
@@ -56,13 +59,14 @@ class SQLAccountStore:
             if end_sign_ins:
                 sql.execute(delete(SignInRow).where(SignInRow.account_id == account_id))
 
-    def set_active(self, account_id: str, active: bool, now: datetime) -> None:
+    def set_active(self, account_id: str, active: bool, now: datetime) -> Sequence[str]:
         with self._database.write() as sql:
             disabled_at = None if active else now
             sql.execute(update(AccountRow).where(AccountRow.id == account_id).values(disabled_at=disabled_at))
-            if not active:
-                sql.execute(delete(SignInRow).where(SignInRow.account_id == account_id))
-                end_sessions_of_account(sql, account_id, now)
+            if active:
+                return []
+            sql.execute(delete(SignInRow).where(SignInRow.account_id == account_id))
+            return end_sessions_of_account(sql, self._cache, account_id, now)
 
     def add_sign_in(self, account_id: str, key_digest: str, now: datetime, expires_at: datetime) -> None:
         with self._database.write() as sql:

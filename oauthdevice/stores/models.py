@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, ForeignKey, MetaData, String, Text
+from sqlalchemy import DateTime, ForeignKey, Index, MetaData, String, Text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -87,6 +87,8 @@ class SessionRow(Base):
     id: Mapped[str] = mapped_column(String(36), primary_key=True)
     # Which redemption of the authorization minted it; only a higher one may mint again.
     attempt: Mapped[int]
+    # SHA-256 of the subject's key: one column to find the sessions of either kind of subject by.
+    subject_digest: Mapped[str] = mapped_column(String(64))
     # NULL: an external subject.
     account_id: Mapped[str | None] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
     # The three are NULL for an account.
@@ -106,6 +108,10 @@ class SessionRow(Base):
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
     # NULL: live (or expired).
     revoked_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    # The earlier of the two above: one indexed column tells a purge what is long over.
+    ends_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+
+    __table_args__ = (Index(None, "subject_digest", "created_at", "id"),)
 
 
 class AccessTokenRow(Base):
@@ -115,5 +121,40 @@ class AccessTokenRow(Base):
 
     digest: Mapped[str] = mapped_column(String(64), primary_key=True)
     session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    # Those of the session, or fewer: a refresh may ask for less.
+    scopes: Mapped[str] = mapped_column(Text)
     issued_at: Mapped[datetime] = mapped_column(UTCDateTime)
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class RefreshTokenRow(Base):
+    """The digest of a refresh token, live or spent. The rows of one session are one family."""
+
+    __tablename__ = "refresh_tokens"
+
+    digest: Mapped[str] = mapped_column(String(64), primary_key=True)
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), index=True)
+    issued_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    # NULL: not used yet.
+    spent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    # NULL: not used yet, or used so long ago that the answer is not given again.
+    sealed_answer: Mapped[str | None] = mapped_column(Text)
+
+
+class AuditRow(Base):
+    """One event. Every column but the first three is NULL where it does not apply."""
+
+    __tablename__ = "audit_events"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    event: Mapped[str] = mapped_column(String(32))
+    # Of the device authorization, and so of the session.
+    token_id: Mapped[str | None] = mapped_column(String(36), index=True)
+    client_id: Mapped[str | None] = mapped_column(String(64))
+    subject: Mapped[str | None] = mapped_column(String(600))
+    device_label: Mapped[str | None] = mapped_column(String(128))
+    scopes: Mapped[str | None] = mapped_column(Text)
+    address: Mapped[str | None] = mapped_column(String(64))
+    request_id: Mapped[str | None] = mapped_column(String(36))
+    reason: Mapped[str | None] = mapped_column(String(64))

@@ -5,7 +5,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import ParamSpec, TypeVar, cast
 
 import redis
 from limits import RateLimitItemPerSecond
@@ -78,10 +78,10 @@ class RedisAuthorizationStore:
         self._client = client
         self._prefix = prefix
         self._clock_offset = clock_offset
-        self._create = client.register_script(_script("authorization_create"))
-        self._touch = client.register_script(_script("authorization_touch"))
-        self._find = client.register_script(_script("authorization_find"))
-        self._swap = client.register_script(_script("authorization_swap"))
+        self._create = client.register_script(read_script("authorization_create"))
+        self._touch = client.register_script(read_script("authorization_touch"))
+        self._find = client.register_script(read_script("authorization_find"))
+        self._swap = client.register_script(read_script("authorization_swap"))
 
     @unavailable
     def create(
@@ -158,6 +158,8 @@ class RedisLimitStore:
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
         storage = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=f"{prefix}:limit")
+        self._client = client
+        self._prefix = prefix
         self._storage = storage
         self._sliding = SlidingWindowCounterRateLimiter(storage)
         # The one window of the library that can give a count back.
@@ -190,8 +192,16 @@ class RedisLimitStore:
         self._fixed.clear(_item(limit), limit.name, "attempts", key)
 
     @unavailable
-    def is_spent(self, limit: Limit, key: str) -> bool:
-        return not self._sliding.test(_item(limit), limit.name, key)
+    def wait(self, limit: Limit, key: str) -> int:
+        item, names = _item(limit), (limit.name, key)
+        if self._sliding.test(item, *names):
+            return 0
+        return self._seconds_to_wait(limit, item.key_for(*names))
+
+    @unavailable
+    def is_first(self, limit: Limit, key: str) -> bool:
+        name = f"{self._prefix}:limited:{limit.name}:{key}"
+        return bool(self._client.set(name, "1", nx=True, ex=limit.period_seconds))
 
     def _seconds_to_wait(self, limit: Limit, key: str) -> int:
         """Until the weighted count of the two windows lets one more in, rounded up."""
@@ -232,7 +242,7 @@ def _dump(record: DeviceAuthorization) -> str:
             "interval": record.interval_seconds,
             "state": record.state.value,
             "claimed_by": record.claimed_by,
-            "subject": _dump_subject(record.subject),
+            "subject": dump_subject(record.subject) if record.subject else None,
             "granted": sorted(record.granted),
             "attempt": record.attempt,
             "lease_until": record.lease_until.isoformat() if record.lease_until else None,
@@ -256,26 +266,25 @@ def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
         interval_seconds=data["interval"],
         state=State(data["state"]),
         claimed_by=data["claimed_by"],
-        subject=_load_subject(data["subject"]),
+        subject=load_subject(data["subject"]) if data["subject"] else None,
         granted=frozenset(data["granted"]),
         attempt=data["attempt"],
         lease_until=datetime.fromisoformat(data["lease_until"]) if data["lease_until"] else None,
     )
 
 
-def _dump_subject(subject: Subject | None) -> dict[str, str] | None:
-    if subject is None:
-        return None
+def dump_subject(subject: Subject) -> dict[str, str]:
+    """A subject as JSON types."""
     if isinstance(subject, AccountSubject):
         return {"account_id": subject.account_id}
     return {"issuer": subject.issuer, "subject_id": subject.subject_id, "email": subject.email}
 
 
-def _load_subject(data: dict[str, str] | None) -> Subject | None:
-    if data is None:
-        return None
+def load_subject(data: dict[str, str]) -> Subject:
+    """What `dump_subject` was given."""
     return AccountSubject(**data) if "account_id" in data else ExternalSubject(**data)
 
 
-def _script(name: str) -> Any:
+def read_script(name: str) -> str:
+    """The text of one of the scripts beside this file."""
     return (files(__package__) / f"{name}.lua").read_text("utf-8")

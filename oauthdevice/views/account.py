@@ -5,8 +5,8 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.request import Request
 
-from ..domain.device_flow import DEVICE_GRANT, StartRequest, TokenRequest
-from ..domain.errors import InvalidRequest
+from ..domain.device_flow import StartRequest
+from ..domain.token_endpoint import TokenRequest
 from ..schemas.account import device_code_request, device_token_request, user_code_request
 from ..schemas.body import JSON, validate_body, validate_query
 from ..security import client_credentials, require_account
@@ -48,18 +48,20 @@ def post_device_code(request: Request) -> dict[str, Any]:
 
 @device_token.post(schema=device_token_request, validators=(validate_body,))
 def post_device_token(request: Request) -> dict[str, Any]:
-    """Poll for the token (RFC 8628 §3.4, §3.5). JSON without grant_type is the original dialect."""
-    grant_type = request.validated["grant_type"]
-    original = request.content_type == JSON and grant_type is None
-    if grant_type is None and not original:
-        raise InvalidRequest("Missing parameter: grant_type.")
-    answer: dict[str, Any] = request.device_flow.poll(
+    """Poll for the token (RFC 8628 §3.4, §3.5), or refresh it (RFC 6749 §6).
+
+    JSON without grant_type is the original dialect.
+    """
+    parameters = request.validated
+    answer: dict[str, Any] = request.token_endpoint.exchange(
         TokenRequest(
             credentials=client_credentials(request),
-            grant_type=DEVICE_GRANT if original else grant_type,
-            device_code=request.validated["device_code"],
             address=request.remote_addr or "",
-            original_dialect=original,
+            grant_type=parameters["grant_type"],
+            device_code=parameters["device_code"],
+            refresh_token=parameters["refresh_token"],
+            scope=parameters["scope"],
+            original_dialect=request.content_type == JSON and parameters["grant_type"] is None,
         )
     )
     return answer
@@ -80,12 +82,12 @@ def lookup_user_code(request: Request) -> dict[str, Any]:
 @device_approve.post(schema=user_code_request, validators=(require_account, validate_body))
 def post_device_approve(request: Request) -> dict[str, str]:
     """Approve as the signed-in account."""
-    request.approvals.approve(request.validated["user_code"], request.account)
+    request.approvals.approve(request.validated["user_code"], request.account, request.remote_addr or "")
     return {"status": "approved"}
 
 
 @device_deny.post(schema=user_code_request, validators=(require_account, validate_body))
 def post_device_deny(request: Request) -> dict[str, str]:
     """Deny as the signed-in account."""
-    request.approvals.deny(request.validated["user_code"], request.account)
+    request.approvals.deny(request.validated["user_code"], request.account, request.remote_addr or "")
     return {"status": "denied"}

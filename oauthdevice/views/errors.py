@@ -1,7 +1,6 @@
 """The one table from domain error to answer: JSON for programs, a page for people."""
 
 import logging
-import uuid
 from typing import Any
 
 from pyramid.config import Configurator
@@ -12,6 +11,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from ..domain import errors
+from ..domain.audit import request_id
 from ..schemas.body import BodyTooLarge, UnsupportedMediaType
 
 log = logging.getLogger(__name__)
@@ -23,8 +23,10 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.InvalidToken: 401,
     errors.LoginRequired: 401,
     errors.LoginFailed: 401,
+    errors.InsufficientScope: 403,
     errors.CSRFMismatch: 403,
     errors.ExpiredOrUnknown: 404,
+    errors.NoSuchSession: 404,
     errors.AlreadyResolved: 409,
     errors.AlreadyClaimed: 409,
     BodyTooLarge: 413,
@@ -73,8 +75,18 @@ def tell(error: errors.DomainError, request: Request) -> Response:
     status = status_of(error)
     if error.detail:
         log.log(logging.WARNING if status >= 500 else logging.INFO, "%s: %s", error.error, error.detail)
-    response = _page(error, status, request) if is_page(request) else _json(error)
-    response.status_int = status
+    if not is_page(request):
+        return answer_json(error)
+    response = _page(error, status, request)
+    response.headers.update(_headers(error))
+    return response
+
+
+def answer_json(error: errors.DomainError) -> Response:
+    """The error as every program is told it."""
+    body: dict[str, Any] = {"error": error.error, "error_description": error.description, **error.members}
+    response = Response(json_body=body, content_type="application/json", charset="utf-8")
+    response.status_int = status_of(error)
     response.headers.update(_headers(error))
     return response
 
@@ -104,7 +116,7 @@ def tell_unreadable(_: Exception, request: Request) -> Response:
 
 def tell_fault(error: Exception, request: Request) -> Response:
     """A bug: logged with a reference, told without a detail."""
-    reference = uuid.uuid4().hex[:12]
+    reference = request_id.get() or ""
     log.error("unexpected error %s", reference, exc_info=error)
     return tell(ServerError(f"The server met an unexpected condition. Reference: {reference}."), request)
 
@@ -115,19 +127,16 @@ def status_of(error: errors.DomainError) -> int:
 
 
 def is_page(request: Request) -> bool:
-    """True where a person is looking; everything below the API prefix and the metadata is for programs."""
+    """True where a person is looking, and not a program."""
     # Not request.path_info, which cannot be read where the path is no UTF-8.
-    return not request.environ.get("PATH_INFO", "").startswith((request.options.api_prefix + "/", "/.well-known/"))
-
-
-def _json(error: errors.DomainError) -> Response:
-    body: dict[str, Any] = {"error": error.error, "error_description": error.description, **error.members}
-    return Response(json_body=body, content_type="application/json", charset="utf-8")
+    return not request.environ.get("PATH_INFO", "").startswith(request.options.json_prefixes)
 
 
 def _page(error: errors.DomainError, status: int, request: Request) -> Response:
     values = {"error": error, "status": status}
-    return render_to_response("oauthdevice:templates/error.html.jinja2", values, request)
+    response = render_to_response("oauthdevice:templates/error.html.jinja2", values, request)
+    response.status_int = status
+    return response
 
 
 def _headers(error: errors.DomainError) -> dict[str, str]:
@@ -137,6 +146,12 @@ def _headers(error: errors.DomainError) -> dict[str, str]:
         # RFC 6750 §3.1: no error code where the request brought no token.
         told = "" if error.detail == "missing" else f', error="{error.error}", error_description="{error.description}"'
         return {"WWW-Authenticate": f'Bearer realm="oauthdevice"{told}'}
+    if isinstance(error, errors.LoginRequired):
+        # RFC 9110 §15.5.2 asks for a challenge with every 401; a cookie has no registered scheme.
+        return {"WWW-Authenticate": 'Session realm="oauthdevice"'}
+    if isinstance(error, errors.InsufficientScope):
+        told = f'error="{error.error}", error_description="{error.description}", scope="{error.members["scope"]}"'
+        return {"WWW-Authenticate": f'Bearer realm="oauthdevice", {told}'}
     if isinstance(error, errors.RateLimited | errors.Unavailable):
         return {"Retry-After": str(error.retry_after_seconds)}
     return {}

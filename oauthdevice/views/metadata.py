@@ -6,8 +6,7 @@ from urllib.parse import urlsplit
 from pyramid.config import Configurator
 from pyramid.request import Request
 
-from ..domain.device_flow import DEVICE_GRANT
-from ..domain.scopes import CATALOGUE
+from ..domain.token_endpoint import DEVICE_GRANT, REFRESH_GRANT
 from ..settings import Settings
 from .service import OAuthService
 
@@ -36,17 +35,22 @@ def get_metadata(request: Request) -> dict[str, Any]:
     """RFC 8414 §2. All addresses are built from `public_url`."""
     settings: Settings = request.options
     api = settings.public_url + settings.api_prefix
-    scopes = set(CATALOGUE).union(*(client.scopes for client in settings.clients.values()))
-    methods = ["none"]
-    if any(client.secret_sha256 for client in settings.clients.values()):
-        methods += ["client_secret_basic", "client_secret_post"]
+    clients = settings.clients.values()
+    scopes = set(settings.scopes).union(*(client.scopes for client in clients))
+    with_secret = ["client_secret_basic", "client_secret_post"]
+    methods = ["none", *(with_secret if any(client.is_confidential for client in clients) else [])]
+    grants = [DEVICE_GRANT, *([REFRESH_GRANT] if any(client.refresh for client in clients) else [])]
     return {
         "issuer": settings.public_url,
         "device_authorization_endpoint": f"{api}/oauth/device/code",
         "token_endpoint": f"{api}/oauth/device/token",
-        "grant_types_supported": [DEVICE_GRANT],
+        "introspection_endpoint": f"{api}/oauth/introspect",
+        "revocation_endpoint": f"{api}/oauth/revoke",
+        "grant_types_supported": grants,
         # Required by RFC 8414 §2, and there is no authorization endpoint to answer any other type.
         "response_types_supported": ["none"],
         "scopes_supported": sorted(scopes),
         "token_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint_auth_methods_supported": with_secret,
+        "revocation_endpoint_auth_methods_supported": methods,
     }

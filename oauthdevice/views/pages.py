@@ -17,7 +17,6 @@ from pyramid.static import QueryStringConstantCacheBuster
 
 from ..domain.codes import USER_CODE_ALPHABET, format_user_code, strip_user_code
 from ..domain.errors import AlreadyResolved, DomainError, ExpiredOrUnknown, LoginFailed
-from ..domain.scopes import described
 from ..schemas.body import deserialise, read_body, read_query
 from ..schemas.pages import decision_form, enter_code_form, login_form
 from ..security import forget_sign_in, remember_sign_in
@@ -100,18 +99,23 @@ def show_consent(request: Request) -> Answer:
         return _go(request, "/login")
     with _forgetting_a_dead_code(request):
         opened = request.approvals.open(user_code, request.account, request.remote_addr or "")
-    return {"account": request.account, "opened": opened, "scopes": described(opened.scopes)}
+    return {"account": request.account, "opened": opened}
 
 
 def post_consent(request: Request) -> Answer:
     """The decision: exactly one of any number counts."""
     if request.account is None:
         return _go(request, "/login")
-    form = deserialise(decision_form, read_body(request))
-    approved = form["decision"] == "approve"
-    decide = request.approvals.approve if approved else request.approvals.deny
+    parameters = read_body(request)
+    form = deserialise(decision_form, parameters)
+    approved, address = form["decision"] == "approve", request.remote_addr or ""
+    # One box a scope: the only parameter of ours that comes more than once.
+    ticked = frozenset(value for name, value in parameters if name == "scope")
     with _forgetting_a_dead_code(request):
-        client = decide(form["user_code"], request.account)
+        if approved:
+            client = request.approvals.approve(form["user_code"], request.account, address, ticked)
+        else:
+            client = request.approvals.deny(form["user_code"], request.account, address)
     request.session.pop(_USER_CODE, None)
     outcome = "approved" if approved else "denied"
     request.session[_OUTCOME] = [outcome, client.name]

@@ -18,3 +18,12 @@ class OAuthService(Service):
 
     def __init__(self, name: str, path: str, **arguments: Any) -> None:
         super().__init__(name, path, **{"require_csrf": False, **arguments}, depth=2)
+
+    def at(self, name: str, path: str) -> "OAuthService":
+        """The same handlers at another path."""
+        mounted = OAuthService(name, path)
+        for method, view, arguments in self.definitions:
+            # Cornice defines HEAD with every GET by itself.
+            if method != "HEAD":
+                mounted.add_view(method, view, **arguments)
+        return mounted

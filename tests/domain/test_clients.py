@@ -3,6 +3,7 @@
 import hashlib
 
 import pytest
+from argon2 import PasswordHasher
 
 from oauthdevice.domain.clients import Client, ClientCredentials, Clients
 from oauthdevice.domain.errors import InvalidClient
@@ -18,12 +19,13 @@ def client(client_id: str, secret: str | None = None) -> Client:
         device_code_lifetime_seconds=900,
         interval_seconds=5,
         access_token_lifetime_seconds=3600,
+        refresh_token_lifetime_seconds=86400,
         secret_sha256=hashlib.sha256(secret.encode()).hexdigest() if secret is not None else None,
     )
 
 
 PUBLIC, CONFIDENTIAL = client("tool"), client("printer", SECRET)
-CLIENTS = Clients({"tool": PUBLIC, "printer": CONFIDENTIAL})
+CLIENTS = Clients({"tool": PUBLIC, "printer": CONFIDENTIAL}, PasswordHasher())
 
 
 class TestClients:

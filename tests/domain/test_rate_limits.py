@@ -3,10 +3,11 @@
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 
+from oauthdevice.domain.audit import Audit, AuditEvent
 from oauthdevice.domain.errors import RateLimited, StoreUnavailable
 from oauthdevice.domain.rate_limits import ALARM, DEFAULT_LIMITS, Limit, RateLimits, is_same_network, network
 from oauthdevice.stores.redis import RedisLimitStore, connect
@@ -27,6 +28,17 @@ class Counters:
 
     store: RedisLimitStore
     clock: Clock
+    events: list[AuditEvent] = field(default_factory=list)
+
+    @property
+    def audit(self) -> Audit:
+        """One whose rows are `events`."""
+        return Audit(self, self.clock)
+
+    def append(self, event: AuditEvent) -> None:
+        self.events.append(event)
+
+    defer = append
 
     def counting(self, way: str) -> Count:
         """`hit` or `reserve`."""
@@ -203,25 +215,25 @@ class TestReserving:
         assert counters.accepted("reserve", 8) == 5
 
 
-class TestIsSpent:
+class TestWait:
     def test_it_tells_without_counting(self, counters: Counters) -> None:
         counters.accepted("hit", 4)
-        assert not any(counters.store.is_spent(LIMIT, "ada") for _ in range(10))
+        assert not any(counters.store.wait(LIMIT, "ada") for _ in range(10))
         assert counters.accepted("hit", 2) == 1
-        assert counters.store.is_spent(LIMIT, "ada")
+        assert 0 < counters.store.wait(LIMIT, "ada") <= PERIOD_SECONDS
 
     def test_an_untouched_one_is_not_spent(self, counters: Counters) -> None:
-        assert not counters.store.is_spent(LIMIT, "nobody")
+        assert not counters.store.wait(LIMIT, "nobody")
 
     def test_it_recovers(self, counters: Counters) -> None:
         counters.accepted("hit", 5)
         counters.clock.pass_seconds(2 * PERIOD_SECONDS)
-        assert not counters.store.is_spent(LIMIT, "ada")
+        assert not counters.store.wait(LIMIT, "ada")
 
 
 class TestRateLimits:
     def test_a_refusal_says_how_long_to_wait(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {"lookup": LIMIT})
+        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit)
         for _ in range(5):
             limits.hit("lookup", "ada")
         with pytest.raises(RateLimited) as raised:
@@ -230,7 +242,7 @@ class TestRateLimits:
         assert raised.value.detail == "limit lookup"
 
     def test_attempts_are_reserved_given_back_and_forgotten(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {"lookup": LIMIT})
+        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit)
         for _ in range(5):
             limits.reserve("lookup", "ada")
         limits.refund("lookup", "ada")
@@ -241,7 +253,7 @@ class TestRateLimits:
         limits.reserve("lookup", "ada")
 
     def test_a_limit_that_is_off_counts_nothing(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {"lookup": None})
+        limits = RateLimits(counters.store, {"lookup": None}, counters.audit)
         for _ in range(100):
             limits.hit("lookup", "ada")
             limits.reserve("lookup", "ada")
@@ -251,7 +263,7 @@ class TestRateLimits:
 
     @pytest.mark.parametrize("key", ["ada@example.com", "192.0.2.7", "x" * 5000, "", "\u00e5da", "a b\n{c}"])
     def test_no_key_shows_who_is_counted(self, counters: Counters, key: str) -> None:
-        limits = RateLimits(counters.store, {"lookup": LIMIT})
+        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit)
         limits.hit("lookup", key)
         limits.reserve("lookup", key)
         names = list(counters.clock.stores[0].scan_iter())
@@ -259,7 +271,7 @@ class TestRateLimits:
         assert all(len(name) < 200 and (not key or key not in name) for name in names)
 
     def test_the_alarm_rings_above_a_thousand_wrong_codes_and_calms_again(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {})
+        limits = RateLimits(counters.store, {}, counters.audit)
         assert not limits.is_alarmed()
         for _ in range(1000):
             limits.count_wrong_code()
@@ -286,7 +298,7 @@ class TestRateLimits:
 
 
 class TestRedisAway:
-    @pytest.mark.parametrize("method", ["hit", "reserve", "refund", "clear", "is_spent"])
+    @pytest.mark.parametrize("method", ["hit", "reserve", "refund", "clear", "wait", "is_first"])
     def test_a_failure_of_redis_is_store_unavailable(self, method: str) -> None:
         client = connect("unix:///nowhere/redis.sock")
         store = RedisLimitStore(client, "test")

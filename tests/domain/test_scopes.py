@@ -3,13 +3,14 @@
 import pytest
 
 from oauthdevice.domain.errors import InvalidScope
-from oauthdevice.domain.scopes import CATALOGUE, described, granted_scopes, is_scope_token, requested_scopes
+from oauthdevice.domain.scopes import DEFAULT_SCOPES, Scope, Scopes, is_scope_token
 
 IGNORED = frozenset({"openid", "profile", "email", "offline_access"})
 STANDARD = frozenset({"full", "apps:run", "apps:read:permitted-external"})
 NARROW = frozenset({"apps:run"})
 OWN = frozenset({"apps:run", "printer:use"})
 NOTHING: frozenset[str] = frozenset()
+SCOPES = Scopes(DEFAULT_SCOPES, IGNORED)
 
 
 class TestScopeToken:
@@ -44,7 +45,7 @@ class TestRequested:
     def test_a_client_gets_of_its_request_what_is_its_own(
         self, scope: str, client_scopes: frozenset[str], requested: frozenset[str]
     ) -> None:
-        assert requested_scopes(scope, client_scopes, IGNORED) == requested
+        assert SCOPES.requested(scope, client_scopes) == requested
 
     @pytest.mark.parametrize(
         ("scope", "client_scopes"),
@@ -63,15 +64,15 @@ class TestRequested:
         self, scope: str, client_scopes: frozenset[str]
     ) -> None:
         with pytest.raises(InvalidScope):
-            requested_scopes(scope, client_scopes, IGNORED)
+            SCOPES.requested(scope, client_scopes)
 
     def test_what_is_ignored_is_a_setting(self) -> None:
         with pytest.raises(InvalidScope):
-            requested_scopes("openid", STANDARD, NOTHING)
+            Scopes(DEFAULT_SCOPES, NOTHING).requested("openid", STANDARD)
 
     def test_the_error_echoes_nothing(self) -> None:
         with pytest.raises(InvalidScope) as raised:
-            requested_scopes("nonsense", STANDARD, IGNORED)
+            SCOPES.requested("nonsense", STANDARD)
         assert "nonsense" not in raised.value.description
 
 
@@ -106,7 +107,7 @@ class TestGranted:
         subject_type: str,
         granted: frozenset[str],
     ) -> None:
-        assert granted_scopes(frozenset(requested), client_scopes, subject_type) == granted
+        assert SCOPES.granted(frozenset(requested), client_scopes, subject_type) == granted
 
     @pytest.mark.parametrize(
         ("requested", "client_scopes", "subject_type"),
@@ -121,13 +122,13 @@ class TestGranted:
         self, requested: frozenset[str], client_scopes: frozenset[str], subject_type: str
     ) -> None:
         with pytest.raises(InvalidScope):
-            granted_scopes(frozenset(requested), client_scopes, subject_type)
+            SCOPES.granted(frozenset(requested), client_scopes, subject_type)
 
     @pytest.mark.parametrize("subject_type", ["account", "external_sso"])
-    @pytest.mark.parametrize("scope", sorted(CATALOGUE))
+    @pytest.mark.parametrize("scope", sorted(DEFAULT_SCOPES))
     def test_no_subject_grants_more_than_was_requested(self, scope: str, subject_type: str) -> None:
         try:
-            granted = granted_scopes(frozenset({scope}), STANDARD, subject_type)
+            granted = SCOPES.granted(frozenset({scope}), STANDARD, subject_type)
         except InvalidScope:
             return
         assert granted == {scope}
@@ -135,13 +136,45 @@ class TestGranted:
 
 class TestDescribed:
     def test_a_person_reads_the_most_far_reaching_first(self) -> None:
-        told = described(frozenset(CATALOGUE))
-        assert told[0][0] == "full"
-        assert dict(told) == CATALOGUE
+        assert [scope.name for scope in SCOPES.described(SCOPES.names())] == list(DEFAULT_SCOPES)
+        assert SCOPES.described(SCOPES.names())[0].name == "full"
 
     def test_a_scope_of_the_client_alone_is_told_by_its_name_and_last(self) -> None:
-        told = described(frozenset({"printer:use", "apps:run", "another:use"}))
+        told = [(one.name, one.text) for one in SCOPES.described(frozenset({"printer:use", "apps:run", "another:use"}))]
         assert told == [("apps:run", "Run apps"), ("another:use", "another:use"), ("printer:use", "printer:use")]
 
     def test_of_nothing_nothing_is_told(self) -> None:
-        assert described(frozenset()) == []
+        assert SCOPES.described(frozenset()) == []
+
+
+class TestTicked:
+    OPTIONAL = Scopes({"a": Scope("a", "A", optional=True), "b": Scope("b", "B")}, NOTHING)
+    BOTH = frozenset({"a", "b"})
+
+    @pytest.mark.parametrize(("ticked", "granted"), [(None, {"a", "b"}), ({"a"}, {"a", "b"}), (set(), {"b"})])
+    def test_only_an_optional_one_can_be_left_out(self, ticked: set[str] | None, granted: set[str]) -> None:
+        chosen = None if ticked is None else frozenset(ticked)
+        assert self.OPTIONAL.granted(self.BOTH, self.BOTH, "account", chosen) == granted
+
+    def test_leaving_out_all_there_is_grants_nothing(self) -> None:
+        with pytest.raises(InvalidScope):
+            self.OPTIONAL.granted(frozenset({"a"}), self.BOTH, "account", NOTHING)
+
+
+class TestNarrowed:
+    @pytest.mark.parametrize(
+        ("scope", "held", "narrowed"),
+        [
+            ("", {"apps:run"}, {"apps:run"}),
+            ("openid", {"apps:run"}, {"apps:run"}),
+            ("apps:run", {"apps:run", "apps:read"}, {"apps:run"}),
+            ("apps:run", {"full"}, {"apps:run"}),
+        ],
+    )
+    def test_a_refresh_may_ask_for_less(self, scope: str, held: set[str], narrowed: set[str]) -> None:
+        assert SCOPES.narrowed(scope, frozenset(held)) == narrowed
+
+    @pytest.mark.parametrize("scope", ["apps:read", "full", "nonsense", "apps:run apps:read"])
+    def test_and_never_for_more(self, scope: str) -> None:
+        with pytest.raises(InvalidScope):
+            SCOPES.narrowed(scope, NARROW)

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, rule
 
 from oauthdevice.domain.clients import ClientCredentials
-from oauthdevice.domain.device_flow import DEVICE_GRANT, StartRequest, TokenRequest
+from oauthdevice.domain.device_flow import StartRequest
 from oauthdevice.domain.errors import DomainError, InvalidToken
+from oauthdevice.domain.token_endpoint import DEVICE_GRANT, TokenRequest
 
 from ..factories import World, make_world
 from ..servers import RedisServer
@@ -251,7 +252,7 @@ class DeviceGrant(RuleBasedStateMachine):
 
     def decide(self, code: Code, account: int, verb: str, state: str) -> None:
         decision = getattr(self.world.services.approvals, verb)
-        _, error, _, now = self.timed(lambda: decision(code.user_code, self.people[account]))
+        _, error, _, now = self.timed(lambda: decision(code.user_code, self.people[account], "192.0.2.7"))
         assert error in code.refusals(account, now)
         if not error:
             code.state, code.claimed_by = state, account
@@ -263,7 +264,7 @@ class DeviceGrant(RuleBasedStateMachine):
             device_code=code.device_code,
             address="192.0.2.7",
         )
-        return self.timed(lambda: self.world.services.device_flow.poll(request))
+        return self.timed(lambda: self.world.services.token_endpoint.exchange(request))
 
     def answer(self, code: Code) -> str:
         """One poll of the right client, compared with the model, which then follows."""
@@ -315,7 +316,7 @@ class DeviceGrant(RuleBasedStateMachine):
 
     def opens(self, token: str) -> bool:
         try:
-            self.world.services.bearers.authenticate(token)
+            self.world.services.bearers.authenticate(token, "192.0.2.7")
         except InvalidToken:
             return False
         return True

@@ -17,7 +17,7 @@ from webob import Request
 from webtest import TestResponse
 
 from oauthdevice.domain.codes import new_device_code
-from oauthdevice.domain.device_flow import DEVICE_GRANT
+from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 
 from ..conftest import WorldMaker, close
 from ..factories import API, APPROVE, CODE, DENY, LOOKUP, TOKEN, Clock, Device, Person, World, make_world

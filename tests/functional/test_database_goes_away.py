@@ -146,12 +146,16 @@ class TestADeviceMeetsIt:
         with away(own_postgresql_server):
             assert device.poll().json == answer.json
 
-    def test_a_token_opens_nothing_meanwhile(self, world: World, own_postgresql_server: PostgreSQLServer) -> None:
+    def test_a_token_opens_nothing_meanwhile_but_what_was_asked_a_minute_ago(
+        self, world: World, own_postgresql_server: PostgreSQLServer
+    ) -> None:
         device = world.device().ask()
         world.person().allow(device.user_code)
         token = device.poll().json["access_token"]
         assert device.account(token).status_int == 200
         with away(own_postgresql_server):
+            assert device.account(token).status_int == 200
+            world.clock.pass_seconds(60)
             for _ in range(3):
                 assert_unavailable(device.account(token))
             assert device.account("dfoa_nonsense").status_int == 401

@@ -10,7 +10,7 @@ import pytest
 from webtest import TestResponse
 
 from oauthdevice.domain.codes import new_device_code
-from oauthdevice.domain.device_flow import DEVICE_GRANT
+from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 
 from ..conftest import WorldMaker
 from ..factories import API, APPROVE, CODE, DENY, LOOKUP, PASSWORD, TOKEN, Clock, Person, World

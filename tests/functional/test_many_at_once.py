@@ -9,9 +9,9 @@ import pytest
 from sqlalchemy import text
 
 from oauthdevice.domain.clients import ClientCredentials
-from oauthdevice.domain.device_flow import DEVICE_GRANT, TokenRequest
 from oauthdevice.domain.errors import AlreadyClaimed, AlreadyResolved, AuthorizationPending, DomainError
 from oauthdevice.domain.sessions import NewSession
+from oauthdevice.domain.token_endpoint import DEVICE_GRANT, TokenRequest
 from oauthdevice.stores.sessions import SQLSessionStore
 
 from ..conftest import close
@@ -45,7 +45,7 @@ def live_tokens(world: World) -> int:
 
 
 def poll(world: World, device: Device) -> dict[str, Any]:
-    return world.services.device_flow.poll(
+    return world.services.token_endpoint.exchange(
         TokenRequest(
             credentials=ClientCredentials("difyctl"),
             grant_type=DEVICE_GRANT,
@@ -65,7 +65,7 @@ def unlimited(sqlite_url: str, any_redis_url: str) -> Iterator[World]:
 class TestManyAtOnce:
     def test_fifty_polls_give_one_token(self, unlimited: World) -> None:
         device = unlimited.device().ask()
-        unlimited.services.approvals.approve(device.user_code, unlimited.person().account)
+        unlimited.services.approvals.approve(device.user_code, unlimited.person().account, "192.0.2.7")
         outcomes = at_once(*[lambda: poll(unlimited, device)] * 50)
         tokens = {answer["access_token"] for answer in outcomes if isinstance(answer, dict)}
         others = [type(answer) for answer in outcomes if not isinstance(answer, dict)]
@@ -76,7 +76,7 @@ class TestManyAtOnce:
 
     def test_fifty_polls_over_http_give_one_token(self, unlimited: World) -> None:
         device = unlimited.device().ask()
-        unlimited.services.approvals.approve(device.user_code, unlimited.person().account)
+        unlimited.services.approvals.approve(device.user_code, unlimited.person().account, "192.0.2.7")
         pollers = [unlimited.device() for _ in range(50)]
         for poller in pollers:
             poller.answer = device.answer
@@ -91,8 +91,8 @@ class TestManyAtOnce:
             device = unlimited.device().ask()
             code = device.user_code
             outcomes = at_once(
-                *[lambda code=code: approvals.approve(code, account) and "approved"] * 3,
-                *[lambda code=code: approvals.deny(code, account) and "denied"] * 3,
+                *[lambda code=code: approvals.approve(code, account, "192.0.2.7") and "approved"] * 3,
+                *[lambda code=code: approvals.deny(code, account, "192.0.2.7") and "denied"] * 3,
             )
             won = [outcome for outcome in outcomes if isinstance(outcome, str)]
             assert len(won) == 1
@@ -114,7 +114,7 @@ class TestManyAtOnce:
     ) -> None:
         """The slow one stops before it mints; the lease lapses; another poll redeems; the slow one goes on."""
         device, stalled, go_on = unlimited.device().ask(), threading.Event(), threading.Event()
-        unlimited.services.approvals.approve(device.user_code, unlimited.person().account)
+        unlimited.services.approvals.approve(device.user_code, unlimited.person().account, "192.0.2.7")
         mint = SQLSessionStore.mint
 
         def stalling(store: SQLSessionStore, order: NewSession) -> None:
@@ -143,7 +143,7 @@ class TestManyAtOnce:
     ) -> None:
         """The slow one stops after it minted: the later one ends that token in the same transaction."""
         device, stalled, go_on = unlimited.device().ask(), threading.Event(), threading.Event()
-        unlimited.services.approvals.approve(device.user_code, unlimited.person().account)
+        unlimited.services.approvals.approve(device.user_code, unlimited.person().account, "192.0.2.7")
         mint = SQLSessionStore.mint
 
         def stalling(store: SQLSessionStore, order: NewSession) -> None:

@@ -10,7 +10,7 @@ import requests
 from sqlalchemy import create_engine, text
 
 from oauthdevice.domain.device_authorization import LEASE_SECONDS
-from oauthdevice.domain.device_flow import DEVICE_GRANT
+from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 
 from ..crashing_server import STEPS
 from ..factories import CODE, SECRET, TOKEN, make_world
@@ -55,7 +55,7 @@ def test_the_next_poll_delivers(step: str, sqlite_url: str, redis_url: str, tmp_
     try:
         started = requests.post(server.url + CODE, {"client_id": "difyctl"}, timeout=10).json()
         world = make_world(sqlite_url, redis_url)
-        world.services.approvals.approve(started["user_code"], world.person().account)
+        world.services.approvals.approve(started["user_code"], world.person().account, "192.0.2.7")
         (tmp_path / "die-after").write_text(step)
         with pytest.raises(requests.ConnectionError):
             poll(server, started["device_code"])

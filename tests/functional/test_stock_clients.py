@@ -11,7 +11,7 @@ from authlib.oauth2.rfc8414 import AuthorizationServerMetadata, get_well_known_u
 from oauthlib.oauth2 import DeviceClient, OAuth2Error
 from requests_oauthlib import OAuth2Session as OauthlibSession
 
-from oauthdevice.domain.device_flow import DEVICE_GRANT
+from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 
 from ..conftest import WorldMaker
 from ..factories import API, TOKEN, World

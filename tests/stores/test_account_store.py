@@ -15,6 +15,7 @@ from oauthdevice.stores.migrate import upgrade
 from oauthdevice.stores.models import Base, SignInRow
 from oauthdevice.stores.sessions import SQLSessionStore
 from oauthdevice.stores.sql import Database, create_database
+from oauthdevice.stores.token_cache import NoTokenCache
 
 from ..factories import unique_name
 from ..servers import PostgreSQLServer
@@ -45,7 +46,7 @@ def database(request: pytest.FixtureRequest) -> Iterator[Database]:
 
 @pytest.fixture
 def store(database: Database) -> SQLAccountStore:
-    return SQLAccountStore(database)
+    return SQLAccountStore(database, NoTokenCache())
 
 
 def account(name: str = "ada", email: str | None = None) -> Account:
@@ -144,7 +145,7 @@ class TestSetActive:
         self, store: SQLAccountStore, database: Database
     ) -> None:
         add(store, "ada", "bob")
-        sessions = SQLSessionStore(database)
+        sessions = SQLSessionStore(database, NoTokenCache())
         for name in ("ada", "bob"):
             store.add_sign_in(name, f"key of {name}", NOW, LATER)
             sessions.mint(new_session(name))
@@ -159,7 +160,7 @@ class TestSetActive:
         self, store: SQLAccountStore, database: Database
     ) -> None:
         add(store, "ada")
-        sessions = SQLSessionStore(database)
+        sessions = SQLSessionStore(database, NoTokenCache())
         store.add_sign_in("ada", "a key", NOW, LATER)
         sessions.mint(new_session("ada"))
         store.set_active("ada", False, NOW)
@@ -194,8 +195,10 @@ def new_session(name: str) -> NewSession:
         scopes=frozenset({"full"}),
         prefix="dfoa_",
         token_digest=credential_digest(name),
+        refresh_digest=None,
         issued_at=NOW,
         expires_at=LATER,
+        token_expires_at=LATER,
     )
 
 
@@ -250,7 +253,7 @@ class TestWorkspaces:
 class TestDatabaseAway:
     def test_a_failure_of_the_database_is_store_unavailable(self) -> None:
         database = create_database("postgresql+psycopg://nobody@/nothing?host=/nowhere")
-        store = SQLAccountStore(database)
+        store = SQLAccountStore(database, NoTokenCache())
         calls: tuple[Callable[[], object], ...] = (
             lambda: store.add(account(), "a hash", NOW),
             lambda: store.get("ada"),

@@ -17,10 +17,20 @@ from oauthdevice.stores.accounts import SQLAccountStore
 from oauthdevice.stores.migrate import alembic_config, upgrade
 from oauthdevice.stores.models import Base, UTCDateTime
 from oauthdevice.stores.sql import create_database
+from oauthdevice.stores.token_cache import NoTokenCache
 
 from ..factories import unique_name
 
-TABLES = {"accounts", "workspaces", "memberships", "sign_ins", "sessions", "access_tokens"}
+TABLES = {
+    "accounts",
+    "workspaces",
+    "memberships",
+    "sign_ins",
+    "sessions",
+    "access_tokens",
+    "refresh_tokens",
+    "audit_events",
+}
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -82,7 +92,7 @@ class TestUpgrade:
     def test_a_second_time_is_harmless_and_keeps_the_content(self, url: str, engine: Engine) -> None:
         upgrade(url)
         database = create_database(url)
-        store = SQLAccountStore(database)
+        store = SQLAccountStore(database, NoTokenCache())
         ada = Account("ada", "ada@example.com", "Ada", active=True)
         store.add(ada, "a hash", NOW)
         upgrade(url)

@@ -19,6 +19,7 @@ from oauthdevice.stores.migrate import upgrade
 from oauthdevice.stores.models import AccessTokenRow, Base, SessionRow
 from oauthdevice.stores.sessions import SQLSessionStore
 from oauthdevice.stores.sql import Database, create_database
+from oauthdevice.stores.token_cache import NoTokenCache
 
 from ..factories import unique_name
 from ..servers import PostgreSQLServer, wait_until
@@ -39,7 +40,9 @@ def order(session_id: str = "one", attempt: int = 1, token: str = "a token", **p
         "scopes": frozenset({"full"}),
         "prefix": "dfoa_",
         "issued_at": NOW,
+        "refresh_digest": None,
         "expires_at": NOW + timedelta(days=14),
+        "token_expires_at": NOW + timedelta(days=14),
     }
     return NewSession(id=session_id, attempt=attempt, token_digest=credential_digest(token), **{**given, **parts})
 
@@ -84,18 +87,19 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
     with database.write() as sql:
         for table in reversed(Base.metadata.sorted_tables):
             sql.execute(delete(table))
-    accounts = SQLAccountStore(database)
+    accounts = SQLAccountStore(database, NoTokenCache())
     for name in ("ada", "bob"):
         accounts.add(Account(name, f"{name}@example.com", name.title(), active=True), "a hash", NOW)
-    yield Stores(database, accounts, SQLSessionStore(database))
+    yield Stores(database, accounts, SQLSessionStore(database, NoTokenCache()))
     database.engine.dispose()
 
 
 class TestMint:
     def test_an_accounts_token_opens_its_session(self, stores: Stores) -> None:
         stores.sessions.mint(order(label="laptop", scopes=frozenset({"full", "apps:run"})))
-        session = stores.sessions.by_token(credential_digest("a token"))
-        assert session is not None
+        bearer = stores.sessions.by_token(credential_digest("a token"))
+        assert bearer is not None
+        session = bearer.session
         assert (session.id, session.subject, session.client_id) == ("one", ADA, "tool")
         assert (session.label, session.scopes) == ("laptop", {"full", "apps:run"})
         assert session.expires_at == NOW + timedelta(days=14)
@@ -103,8 +107,9 @@ class TestMint:
 
     def test_an_external_subjects_token_opens_its_session(self, stores: Stores) -> None:
         stores.sessions.mint(order(subject=EVE, prefix="dfoe_"))
-        session = stores.sessions.by_token(credential_digest("a token"))
-        assert session is not None
+        bearer = stores.sessions.by_token(credential_digest("a token"))
+        assert bearer is not None
+        session = bearer.session
         assert (session.subject, session.account, session.label) == (EVE, None, None)
 
     def test_no_other_token_opens_anything(self, stores: Stores) -> None:
@@ -390,7 +395,7 @@ class TestDatabaseAway:
     )
     def test_a_failure_of_the_database_is_store_unavailable(self, url: str) -> None:
         database = create_database(url)
-        sessions = SQLSessionStore(database)
+        sessions = SQLSessionStore(database, NoTokenCache())
         calls: tuple[Callable[[], object], ...] = (
             lambda: sessions.mint(order()),
             lambda: sessions.by_token("x"),

@@ -1,0 +1,117 @@
+"""The events worth a row and a log line, and their fields. Never a code, a token or a digest."""
+
+import logging
+import uuid
+from contextvars import ContextVar
+from dataclasses import dataclass, fields
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+
+from .subjects import Subject
+
+if TYPE_CHECKING:
+    from .ports import AuditStore, Clock
+
+log = logging.getLogger(__name__)
+
+# Which request is being answered, for every line and row that it causes. Set by the HTTP side.
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+class Event(Enum):
+    """What happened, as the row and the line name it."""
+
+    STARTED = "started"
+    APPROVED = "approved"
+    DENIED = "denied"
+    REJECTED = "rejected"
+    REDEEMED = "redeemed"
+    REDEEMED_ELSEWHERE = "redeemed_from_another_address"
+    REPLAYED = "replayed"
+    REFRESHED = "refreshed"
+    REUSE_DETECTED = "reuse_detected"
+    REVOKED = "revoked"
+    EXPIRED = "expired"
+    LOGIN = "login"
+    LOGIN_FAILED = "login_failed"
+    LIMITED = "limited"
+    USER_CODES_LENGTHENED = "user_codes_lengthened"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEvent:
+    """One event. What does not apply is None; `subject` is the key of a subject, or an e-mail that failed."""
+
+    id: str
+    at: datetime
+    event: str
+    token_id: str | None = None
+    client_id: str | None = None
+    subject: str | None = None
+    device_label: str | None = None
+    scopes: str | None = None
+    address: str | None = None
+    request_id: str | None = None
+    reason: str | None = None
+
+    def members(self) -> dict[str, Any]:
+        """What applies, as JSON types."""
+        told = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) is not None}
+        return told | {"at": self.at.isoformat().replace("+00:00", "Z")}
+
+
+class SessionFacts(TypedDict, total=False):
+    """What an event tells of the session it is about."""
+
+    token_id: str
+    client_id: str
+    subject: Subject | str | None
+    device_label: str | None
+
+
+class Facts(SessionFacts, total=False):
+    """What a caller tells of an event; what it leaves out does not apply."""
+
+    scopes: frozenset[str]
+    address: str
+    reason: str
+
+
+class Audit:
+    """Records events: the log line at once, the row at once or, on hot paths, a little later."""
+
+    def __init__(self, store: "AuditStore", clock: "Clock") -> None:
+        self._store = store
+        self._clock = clock
+
+    def record(
+        self,
+        event: Event,
+        *,
+        deferred: bool = False,
+        **facts: Unpack[Facts],
+    ) -> None:
+        """`deferred` keeps the database off the caller's path.
+
+        While the database is away, rows wait in Redis. Raises StoreUnavailable where that is away too.
+        """
+        subject, scopes = facts.get("subject"), facts.get("scopes")
+        happened = AuditEvent(
+            id=str(uuid.uuid4()),
+            at=self._clock(),
+            event=event.value,
+            token_id=facts.get("token_id"),
+            client_id=facts.get("client_id"),
+            subject=subject if isinstance(subject, str | None) else subject.key,
+            device_label=facts.get("device_label"),
+            scopes=None if scopes is None else " ".join(sorted(scopes)),
+            address=facts.get("address"),
+            request_id=request_id.get(),
+            reason=facts.get("reason"),
+        )
+        log.info("%s", happened.event, extra={"audit": happened.members()})
+        if deferred:
+            self._store.defer(happened)
+        else:
+            self._store.append(happened)

@@ -1,0 +1,91 @@
+"""Refresh tokens: used once, rotated at every use, and the whole family ended when one is used again.
+
+Source: RFC 6749 §6; RFC 9700 §4.14.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from .answers import NewTokens, token_answer
+from .audit import Audit, Event
+from .clients import Client
+from .credentials import credential_digest, is_credential, new_credential
+from .errors import InvalidGrant
+from .keys import seal, unseal
+from .ports import Clock, Rotation, RotationOutcome, SessionStore
+from .scopes import Scopes
+from .sessions import Session, TokenPrefixes, facts
+
+
+class Refresher:
+    """Trades a refresh token for new tokens.
+
+    `redelivery_seconds` is how long the same client gets the same answer again for the same spent
+    token, because the first one may have been lost; 0 turns that off.
+    """
+
+    def __init__(
+        self,
+        *,
+        sessions: SessionStore,
+        scopes: Scopes,
+        prefixes: TokenPrefixes,
+        redelivery_seconds: int,
+        audit: Audit,
+        clock: Clock,
+    ) -> None:
+        self._sessions = sessions
+        self._scopes = scopes
+        self._prefixes = prefixes
+        self._redelivery_seconds = redelivery_seconds
+        self._audit = audit
+        self._clock = clock
+
+    def refresh(self, client: Client, refresh_token: str, scope: str, address: str) -> dict[str, Any]:
+        """The token answer with a new pair. `scope` may narrow the access token, "" keeps all.
+
+        Raises InvalidGrant, InvalidScope, StoreUnavailable.
+        """
+        if not is_credential(refresh_token, self._prefixes.refresh):
+            raise InvalidGrant(_INVALID, detail="malformed")
+        digest = credential_digest(refresh_token)
+        session = self._sessions.by_refresh_token(digest)
+        if session is None or session.client_id != client.client_id or session.expires_at <= self._clock():
+            raise InvalidGrant(_INVALID, detail="unknown, ended or of another client")
+        tokens = self._new_tokens(session, client, self._scopes.narrowed(scope, session.scopes))
+        answer = token_answer(tokens, session.id, session.subject, session.account)
+        outcome, sealed = self._sessions.rotate(
+            Rotation(
+                spent_digest=digest,
+                refresh_digest=credential_digest(tokens.refresh_token or ""),
+                token_digest=credential_digest(tokens.access_token),
+                scopes=tokens.scopes,
+                issued_at=tokens.issued_at,
+                token_expires_at=tokens.expires_at,
+                sealed_answer=seal(refresh_token, answer),
+                seal_seconds=self._redelivery_seconds,
+            )
+        )
+        if outcome is RotationOutcome.REDELIVERED:
+            return unseal(refresh_token, sealed)
+        if outcome is RotationOutcome.ROTATED:
+            self._audit.record(Event.REFRESHED, scopes=tokens.scopes, address=address, **facts(session))
+            return answer
+        if outcome is RotationOutcome.REUSED:
+            self._audit.record(Event.REUSE_DETECTED, address=address, **facts(session))
+        raise InvalidGrant(_INVALID, detail=outcome.value)
+
+    def _new_tokens(self, session: Session, client: Client, scopes: frozenset[str]) -> NewTokens:
+        now = self._clock()
+        lifetime = timedelta(seconds=client.access_token_lifetime_seconds)
+        return NewTokens(
+            access_token=new_credential(session.prefix),
+            refresh_token=new_credential(self._prefixes.refresh),
+            issued_at=now,
+            # The session has an end that no refresh moves.
+            expires_at=min(now + lifetime, session.expires_at),
+            scopes=scopes,
+        )
+
+
+_INVALID = "The refresh token is invalid, expired, revoked or belongs to another client."

@@ -10,6 +10,8 @@ def includeme(config: Configurator) -> None:
     settings: Settings = config.registry["oauthdevice.settings"]
     config.include(".account", route_prefix=settings.api_prefix)
     config.include(".tokens", route_prefix=settings.api_prefix)
+    if settings.legacy_mounts:
+        config.include(".legacy")
     config.include(".metadata")
     config.include(".pages")
     config.include(".errors")

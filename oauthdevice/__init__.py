@@ -32,5 +32,6 @@ def make_app(settings: Settings, services: Services, **options: Any) -> Router:
     config.include(".wiring")
     config.include(".logs")
     config.include(".security")
+    config.include(".cors")
     config.include(".views")
     return config.make_wsgi_app()

@@ -13,5 +13,6 @@ def includeme(config: Configurator) -> None:
     if settings.legacy_mounts:
         config.include(".legacy")
     config.include(".metadata")
+    config.include(".openapi")
     config.include(".pages")
     config.include(".errors")

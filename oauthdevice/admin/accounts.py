@@ -4,10 +4,8 @@ import argparse
 import getpass
 import sys
 
-from ..domain.accounts import Accounts
 from ..settings import Settings
-from ..wiring import build_services
-from .commands import Commands, add_command
+from .commands import Commands, add_command, services_of
 
 
 def add_account_commands(commands: Commands) -> None:
@@ -35,41 +33,44 @@ def _add_workspace_commands(commands: Commands) -> None:
 
 
 def _add(settings: Settings, options: argparse.Namespace) -> None:
-    account = _accounts(settings).add(options.email, options.name, _password(options))
-    print(f"added {account.email} ({account.id})")
+    with services_of(settings) as services:
+        account = services.accounts.add(options.email, options.name, _password(options))
+        print(f"added {account.email} ({account.id})")
 
 
 def _list(settings: Settings, _: argparse.Namespace) -> None:
-    for account in _accounts(settings).all():
-        print(account.id, account.email, account.name, "active" if account.active else "disabled", sep="\t")
+    with services_of(settings) as services:
+        for account in services.accounts.all():
+            print(account.id, account.email, account.name, "active" if account.active else "disabled", sep="\t")
 
 
 def _disable(settings: Settings, options: argparse.Namespace) -> None:
-    _accounts(settings).set_active(options.email, False)
-    print(f"disabled {options.email}")
+    with services_of(settings) as services:
+        services.accounts.set_active(options.email, False)
+        print(f"disabled {options.email}")
 
 
 def _enable(settings: Settings, options: argparse.Namespace) -> None:
-    _accounts(settings).set_active(options.email, True)
-    print(f"enabled {options.email}")
+    with services_of(settings) as services:
+        services.accounts.set_active(options.email, True)
+        print(f"enabled {options.email}")
 
 
 def _set_password(settings: Settings, options: argparse.Namespace) -> None:
-    _accounts(settings).set_password(options.email, _password(options))
-    print(f"set the password of {options.email}")
+    with services_of(settings) as services:
+        services.accounts.set_password(options.email, _password(options))
+        print(f"set the password of {options.email}")
 
 
 def _add_workspace(settings: Settings, options: argparse.Namespace) -> None:
-    print(_accounts(settings).add_workspace(options.name))
+    with services_of(settings) as services:
+        print(services.accounts.add_workspace(options.name))
 
 
 def _join_workspace(settings: Settings, options: argparse.Namespace) -> None:
-    _accounts(settings).join_workspace(options.workspace, options.email, options.role)
-    print(f"{options.email} is {options.role} of {options.workspace}")
-
-
-def _accounts(settings: Settings) -> Accounts:
-    return build_services(settings).accounts
+    with services_of(settings) as services:
+        services.accounts.join_workspace(options.workspace, options.email, options.role)
+        print(f"{options.email} is {options.role} of {options.workspace}")
 
 
 def _password(options: argparse.Namespace) -> str:

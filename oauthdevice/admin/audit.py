@@ -4,8 +4,7 @@ import argparse
 import json
 
 from ..settings import Settings
-from ..wiring import build_services
-from .commands import Commands, add_command
+from .commands import Commands, add_command, services_of
 
 
 def add_audit_commands(commands: Commands) -> None:
@@ -18,10 +17,12 @@ def add_audit_commands(commands: Commands) -> None:
 
 
 def _tail(settings: Settings, options: argparse.Namespace) -> None:
-    for event in build_services(settings).ledger.newest(max(options.number, 0)):
-        print(json.dumps(event.members()))
+    with services_of(settings) as services:
+        for event in services.ledger.newest(max(options.number, 0)):
+            print(json.dumps(event.members()))
 
 
 def _export(settings: Settings, _: argparse.Namespace) -> None:
-    for event in build_services(settings).ledger.all():
-        print(json.dumps(event.members()))
+    with services_of(settings) as services:
+        for event in services.ledger.all():
+            print(json.dumps(event.members()))

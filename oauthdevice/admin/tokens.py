@@ -5,8 +5,7 @@ import sys
 
 from ..domain.answers import iso
 from ..settings import Settings
-from ..wiring import build_services
-from .commands import Commands, add_command
+from .commands import Commands, add_command, services_of
 
 PURGE_DAYS = 30
 
@@ -26,25 +25,25 @@ def add_token_commands(commands: Commands) -> None:
 
 
 def _list(settings: Settings, options: argparse.Namespace) -> None:
-    for one in build_services(settings).registry.live(email=options.account, client_id=options.client):
-        used = iso(one.last_used_at) if one.last_used_at else "never"
-        who = one.account.email if one.account else one.subject.key
-        print(one.id, who, one.client_id, one.label or "", iso(one.created_at), used, iso(one.expires_at), sep="\t")
+    with services_of(settings) as services:
+        for one in services.registry.live(email=options.account, client_id=options.client):
+            used = iso(one.last_used_at) if one.last_used_at else "never"
+            who = one.account.email if one.account else one.subject.key
+            print(one.id, who, one.client_id, one.label or "", iso(one.created_at), used, iso(one.expires_at), sep="\t")
 
 
 def _revoke(settings: Settings, options: argparse.Namespace) -> None:
-    registry = build_services(settings).registry
-    if options.id is not None:
-        registry.end(options.id)
-        print(f"ended {options.id}")
-        return
-    if options.account is None and options.client is None:
-        print("oauthdevice-admin: give an ID, --account or --client", file=sys.stderr)
+    by_filter = options.account is not None or options.client is not None
+    if (options.id is not None) == by_filter:
+        print("oauthdevice-admin: give either an ID or --account, --client or both", file=sys.stderr)
         raise SystemExit(2)
-    live = registry.live(email=options.account, client_id=options.client)
-    for one in live:
-        registry.end(one.id)
-    print(f"ended {len(live)} sessions")
+    with services_of(settings) as services:
+        if options.id is not None:
+            services.registry.end(options.id)
+            print(f"ended {options.id}")
+        else:
+            ended = services.registry.end_all(email=options.account, client_id=options.client)
+            print(f"ended {ended} sessions")
 
 
 def _purge(settings: Settings, options: argparse.Namespace) -> None:
@@ -52,9 +51,10 @@ def _purge(settings: Settings, options: argparse.Namespace) -> None:
         print("oauthdevice-admin: --days must not be negative", file=sys.stderr)
         raise SystemExit(2)
     total = 0
-    for total in build_services(settings).registry.purge(options.days):
-        if sys.stderr.isatty():
-            print(f"\rforgot {total} sessions", end="", file=sys.stderr, flush=True)
+    with services_of(settings) as services:
+        for total in services.registry.purge(options.days):
+            if sys.stderr.isatty():
+                print(f"\rforgot {total} sessions", end="", file=sys.stderr, flush=True)
     if total and sys.stderr.isatty():
         print(file=sys.stderr)
     print(f"forgot {total} sessions that ended more than {options.days} days ago")

@@ -134,6 +134,17 @@ class Registry:
             raise NoSuchAccount()
         return self._store.live(self._clock(), account_id=account.id if account else None, client_id=client_id)
 
+    def end_all(self, *, email: str | None = None, client_id: str | None = None) -> int:
+        """End every session that `live` lists; how many. One that ends by itself meanwhile does not count."""
+        ended = 0
+        for session in self.live(email=email, client_id=client_id):
+            try:
+                self.end(session.id)
+            except NoSuchSession:
+                continue
+            ended += 1
+        return ended
+
     def end(self, session_id: str) -> None:
         """End a session. Raises NoSuchSession."""
         session = self._store.get(session_id)

@@ -11,7 +11,7 @@ from ..domain.bearers import Bearer
 from ..domain.errors import AccessDenied, StaleLease, StoreUnavailable
 from ..domain.ports import Rotation, RotationOutcome, TokenCache
 from ..domain.sessions import NewSession, Session, subject_digest
-from ..domain.subjects import AccountSubject, ExternalSubject, Subject
+from ..domain.subjects import Account, AccountSubject, ExternalSubject, Subject
 from .account_rows import read_account
 from .models import AccessTokenRow, AccountRow, RefreshTokenRow, SessionRow
 from .sql import Database
@@ -51,7 +51,7 @@ class SQLSessionStore:
                 return None
             session, token = found
             return Bearer(
-                session=_session(sql, session),
+                session=_sessions(sql, [session])[0],
                 scopes=frozenset(token.scopes.split()),
                 issued_at=token.issued_at,
                 expires_at=token.expires_at,
@@ -120,7 +120,7 @@ class SQLSessionStore:
         with self._database.read() as sql:
             rows = sql.scalars(newest.offset(offset).limit(limit)).all()
             total = sql.scalar(select(func.count()).select_from(SessionRow).where(*live)) or 0
-            return [_session(sql, row) for row in rows], total
+            return _sessions(sql, rows), total
 
     def live(self, now: datetime, *, account_id: str | None, client_id: str | None) -> Sequence[Session]:
         query = select(SessionRow).where(SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
@@ -129,7 +129,7 @@ class SQLSessionStore:
         if client_id is not None:
             query = query.where(SessionRow.client_id == client_id)
         with self._database.read() as sql:
-            return [_session(sql, row) for row in sql.scalars(query.order_by(SessionRow.created_at.desc()))]
+            return _sessions(sql, sql.scalars(query.order_by(SessionRow.created_at.desc())).all())
 
     def purge(self, before: datetime, count: int) -> int:
         oldest = select(SessionRow.id).where(SessionRow.ends_at < before).order_by(SessionRow.ends_at).limit(count)
@@ -189,7 +189,7 @@ class SQLSessionStore:
     def _one(self, query: Select[SessionRow]) -> Session | None:
         with self._database.read() as sql:
             row = sql.scalars(query).one_or_none()
-            return _session(sql, row) if row is not None else None
+            return _sessions(sql, [row])[0] if row is not None else None
 
 
 def end_sessions(sql: SQLSession, cache: TokenCache, session_ids: Sequence[str], now: datetime) -> Sequence[str]:
@@ -267,11 +267,18 @@ def _fill(row: SessionRow, order: NewSession) -> None:
     row.ends_at = order.expires_at
 
 
-def _session(sql: SQLSession, row: SessionRow) -> Session:
+def _sessions(sql: SQLSession, rows: Sequence[SessionRow]) -> list[Session]:
+    """Each account is read once, however many of the sessions are its own."""
+    ids = {row.account_id for row in rows if row.account_id is not None}
+    accounts = {account_id: read_account(sql, AccountRow.id == account_id) for account_id in ids}
+    return [_session(row, accounts.get(row.account_id or "")) for row in rows]
+
+
+def _session(row: SessionRow, account: Account | None) -> Session:
     return Session(
         id=row.id,
         subject=_subject(row),
-        account=read_account(sql, AccountRow.id == row.account_id) if row.account_id else None,
+        account=account,
         client_id=row.client_id,
         label=row.device_label,
         scopes=frozenset(row.scopes.split()),

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from webtest import TestApp
 
+from oauthdevice.settings import SettingsError
+
 from ..factories import SECRET, World
 from ..servers import CHECKOUT
 from .test_owner_ends_sessions import signed_in
@@ -40,6 +42,15 @@ def api(example: ModuleType, world: World) -> TestApp:
         "oauthdevice.limit.bearer": "3/minute",
     }
     return TestApp(example.main({}, **options), extra_environ={"REMOTE_ADDR": "192.0.2.9"})
+
+
+@pytest.mark.parametrize("content", [None, "", "[app:other]\nuse = egg:oauthdevice\n", "no ini"])
+def test_a_bad_ini_file_stops_the_start(example: ModuleType, tmp_path: Path, content: str | None) -> None:
+    ini = tmp_path / "server.ini"
+    if content is not None:
+        ini.write_text(content)
+    with pytest.raises(SettingsError, match=r"oauthdevice\.ini_file"):
+        example.main({}, **{"oauthdevice.ini_file": str(ini)})
 
 
 def get(api: TestApp, token: str | None = None) -> Any:

@@ -157,12 +157,13 @@ def client_credentials(request: Request) -> ClientCredentials:
         if client_id is None:
             raise InvalidRequest("Missing parameter: client_id.")
         return ClientCredentials(client_id, secret)
-    basic_id, basic_secret = _basic(header[6:])
+    sent_id, sent_secret = _basic(header[6:])
+    basic_id = unquote_plus(sent_id)
     if secret is not None:
         raise InvalidRequest("The client used more than one way to authenticate.")
     if client_id not in (None, basic_id):
         raise InvalidRequest("The client_id differs from the one in the Authorization header.")
-    return ClientCredentials(basic_id, basic_secret or None)
+    return ClientCredentials(basic_id, unquote_plus(sent_secret) or None, sent_secret or None)
 
 
 def _basic(encoded: str) -> tuple[str, str]:
@@ -173,7 +174,7 @@ def _basic(encoded: str) -> tuple[str, str]:
     client_id, colon, secret = text.partition(":")
     if not colon:
         raise InvalidClient("The Authorization header is malformed.")
-    return unquote_plus(client_id), unquote_plus(secret)
+    return client_id, secret
 
 
 class _HeaderSubscriber:

@@ -39,10 +39,15 @@ class Client:
 
 @dataclass(frozen=True, slots=True)
 class ClientCredentials:
-    """What a request says of its client. `secret` is None where it brought none."""
+    """What a request says of its client. `secret` is None where it brought none.
+
+    `secret_as_sent` is another reading of the same secret: in HTTP Basic, RFC 6749 §2.3.1 asks for
+    form encoding, and many clients send it as it is.
+    """
 
     client_id: str
     secret: str | None = None
+    secret_as_sent: str | None = None
 
 
 class Clients:
@@ -73,7 +78,8 @@ class Clients:
             if credentials.secret is not None:
                 raise InvalidClient("This client is public and has no secret.")
             return client
-        if credentials.secret is None or not self._matches(client, credentials.secret):
+        readings = {credentials.secret, credentials.secret_as_sent} - {None}
+        if not any(self._matches(client, secret) for secret in readings if secret is not None):
             raise InvalidClient()
         return client
 

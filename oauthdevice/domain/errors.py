@@ -58,6 +58,12 @@ class InvalidScope(DomainError):
     description = "The requested scope is unknown, malformed or cannot be granted."
 
 
+class NothingTicked(InvalidScope):
+    """The person unticked everything that was asked for; the code is still theirs to decide."""
+
+    description = "Nothing of the requested scope was left ticked."
+
+
 class InvalidGrant(DomainError):
     """RFC 6749 §5.2: the device_code is malformed, unknown, spent or of another client."""
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from .errors import InvalidScope
+from .errors import InvalidScope, NothingTicked
 
 FULL = "full"
 EXTERNAL_ONLY = "apps:read:permitted-external"
@@ -84,7 +84,7 @@ class Scopes:
         """What such a subject grants: requested, of the client and of the subject type.
 
         Nothing requested means the default of the subject type. Of the optional ones only those in
-        `ticked`; None ticks all. Raises InvalidScope where nothing is left.
+        `ticked`; None ticks all. Raises InvalidScope where nothing can be granted, NothingTicked where nothing is left.
         """
         wanted = requested or _DEFAULT[subject_type]
         granted = frozenset(
@@ -92,11 +92,14 @@ class Scopes:
         )
         if not requested and not granted:
             granted = frozenset(word for word in client_scopes if self._grantable(word, subject_type))
-        if ticked is not None:
-            granted = frozenset(word for word in granted if word in ticked or not self._is_optional(word))
         if not granted:
             raise InvalidScope("Nothing of the requested scope can be granted.")
-        return granted
+        if ticked is None:
+            return granted
+        left = frozenset(word for word in granted if word in ticked or not self._is_optional(word))
+        if not left:
+            raise NothingTicked()
+        return left
 
     def narrowed(self, scope: str, held: frozenset[str]) -> frozenset[str]:
         """What a refresh asks for of the scopes it holds; nothing asked means all (RFC 6749 §6).

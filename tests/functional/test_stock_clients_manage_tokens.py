@@ -295,7 +295,6 @@ class TestAPlusSignInASecret:
         address = discover(live)["introspection_endpoint"]
         assert requests.post(address, {"token": "unknown"}, auth=auth, timeout=SECONDS).json() == {"active": False}
 
-    @pytest.mark.xfail(strict=True, reason="a raw plus sign in HTTP Basic is taken for a space")
     def test_is_understood_as_the_libraries_send_it(self, live: World) -> None:
         address = discover(live)["introspection_endpoint"]
         session = AuthlibSession("api-base64", SECRET_IN_BASE64, token_endpoint_auth_method="client_secret_basic")

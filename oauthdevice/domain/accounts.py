@@ -66,7 +66,7 @@ class Accounts:
             self._limits.refund("login_address", where)
             raise
         if account is None:
-            self._audit.record(Event.LOGIN_FAILED, subject=f"email:{who}"[:600], address=address)
+            self._audit.record(Event.LOGIN_FAILED, subject=f"email:{who}", address=address)
             raise LoginFailed()
         # The address gets only this attempt back: a guesser with one good account gains nothing.
         self._limits.refund("login_address", where)

@@ -103,7 +103,7 @@ class Audit:
             event=event.value,
             token_id=facts.get("token_id"),
             client_id=facts.get("client_id"),
-            subject=subject if isinstance(subject, str | None) else subject.key,
+            subject=_printable(subject if isinstance(subject, str | None) else subject.key),
             device_label=facts.get("device_label"),
             scopes=None if scopes is None else " ".join(sorted(scopes)),
             address=facts.get("address"),
@@ -115,3 +115,10 @@ class Audit:
             self._store.defer(happened)
         else:
             self._store.append(happened)
+
+
+def _printable(text: str | None) -> str | None:
+    """What a stranger typed, as one line that every database and log takes."""
+    if text is None:
+        return None
+    return "".join(symbol if symbol.isprintable() else "\N{REPLACEMENT CHARACTER}" for symbol in text)[:600]

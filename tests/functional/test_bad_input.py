@@ -41,6 +41,8 @@ scopes = full
 secret_sha256 = {hashlib.sha256(SECRET_OF_BACKEND.encode()).hexdigest()}
 """
 LIMITS = ("code", "token_unknown", "lookup", "guesses", "decide", "login_account", "login_address", "bearer")
+# The errors that say how to authenticate (RFC 9110 §15.5.2).
+CHALLENGED = ("invalid_client", "invalid_token", "login_required")
 
 
 @dataclass
@@ -68,9 +70,9 @@ class Stage:
         return browser.request(path, method=method, body=body, headers=named, expect_errors=True)
 
     def content(self) -> dict[str, bytes | None]:
-        """All of Redis but the counters, which the contract lets count wrong codes."""
+        """All of Redis but the counters, which the contract lets count wrong codes, and cached tokens."""
         store = self.world.redis
-        return {key: store.dump(key) for key in store.keys("*") if ":limit" not in key}
+        return {key: store.dump(key) for key in store.keys("*") if ":limit" not in key and ":token:" not in key}
 
     def counters(self) -> list[str]:
         return [key for key in self.world.redis.keys("*") if ":limit" in key]
@@ -95,6 +97,7 @@ def stage(
     person.allow(spent.user_code)
     token = spent.poll().json["access_token"]
     device = world.device().ask(device_label="laptop")
+    world.services.ledger.settle()
     good = {
         CODE: {"client_id": "difyctl"},
         TOKEN: {"grant_type": DEVICE_GRANT, "client_id": "difyctl", "device_code": device.device_code},
@@ -140,7 +143,7 @@ def assert_refused(answer: TestResponse, *statuses: int, error: str | None = Non
     assert MARK not in str(answer).lower()
     if error is not None:
         assert answer.json["error"] == error
-    assert ("WWW-Authenticate" in answer.headers) == (answer.json["error"] in ("invalid_client", "invalid_token"))
+    assert ("WWW-Authenticate" in answer.headers) == (answer.json["error"] in CHALLENGED)
 
 
 def assert_page_refused(answer: TestResponse, *statuses: int) -> None:
@@ -219,7 +222,7 @@ NOBODY = [
     (TOKEN, {"grant_type": MARK}, 400, "unsupported_grant_type"),
     (TOKEN, {"grant_type": "device_code"}, 400, "unsupported_grant_type"),
     (TOKEN, {"grant_type": "authorization_code"}, 400, "unsupported_grant_type"),
-    (TOKEN, {"grant_type": "refresh_token"}, 400, "unsupported_grant_type"),
+    (TOKEN, {"grant_type": "refresh_token"}, 400, "unauthorized_client"),
     (TOKEN, {"grant_type": "client_credentials"}, 400, "unsupported_grant_type"),
     (TOKEN, {"grant_type": "password"}, 400, "unsupported_grant_type"),
     (TOKEN, {"grant_type": DEVICE_GRANT.upper()}, 400, "unsupported_grant_type"),

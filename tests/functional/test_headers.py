@@ -446,7 +446,7 @@ class TestAFaultOfOurs:
         (record,) = [one for one in caplog.records if one.levelno >= logging.ERROR]
         assert record.exc_info is not None
         assert isinstance(record.exc_info[1], RuntimeError)
-        found = re.fullmatch(r"unexpected error ([0-9a-f]{12})", record.getMessage())
+        found = re.fullmatch(r"unexpected error ([0-9a-f]{32})", record.getMessage())
         assert found is not None
         return found[1]
 

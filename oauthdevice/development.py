@@ -6,8 +6,9 @@ Not for production: there, `oauthdevice-admin` does each of these on request.
 import secrets
 import shlex
 import sys
+from contextlib import suppress
 
-from .domain.errors import AccountExists
+from .domain.errors import AccountExists, WorkspaceExists
 from .settings import Settings
 from .stores.migrate import upgrade
 from .wiring import build_services
@@ -37,5 +38,8 @@ def _tell_demo_account(settings: Settings, ini_file: str) -> None:
         forgotten = shlex.join(["oauthdevice-admin", "-c", ini_file, "account", "set-password", settings.demo_email])
         print(f"  Sign in as {settings.demo_email}; password forgotten? {forgotten}", file=sys.stderr)
         return
-    accounts.join_workspace(accounts.add_workspace(_DEMO_WORKSPACE), account.email, "owner")
     print(f"  Sign in as {account.email} with the password {password} (shown this once)", file=sys.stderr)
+    with suppress(WorkspaceExists):
+        # Of another demo account, before this one.
+        accounts.add_workspace(_DEMO_WORKSPACE)
+    accounts.join_workspace(_DEMO_WORKSPACE, account.email, "owner")

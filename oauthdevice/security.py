@@ -35,7 +35,13 @@ def includeme(config: Configurator) -> None:
     # Every unsafe request needs a token; the services for devices opt out by name.
     # A browser that sends no Origin has still shown the token.
     config.set_default_csrf_options(require_csrf=True, allow_no_origin=True)
-    config.add_settings({"pyramid.csrf_trusted_origins": [urlsplit(settings.public_url).netloc]})
+    config.add_settings(
+        {
+            "pyramid.csrf_trusted_origins": [
+                urlsplit(origin).netloc for origin in (settings.public_url, *settings.cors_allow_origins)
+            ]
+        }
+    )
     config.add_request_method(signed_in_account, "account", reify=True)
     services = config.registry["oauthdevice.services"]
     config.set_security_policy(BearerPolicy(services.bearers, services.scopes))
@@ -71,6 +77,9 @@ def remember_sign_in(request: Request, key: str, kept: tuple[str, ...]) -> None:
 
     The old one, its CSRF token included, may have been planted by somebody else.
     """
+    replaced = request.session.get(_SIGN_IN)
+    if replaced:
+        request.accounts.sign_out(replaced)
     carried = {name: request.session[name] for name in kept if name in request.session}
     request.session.invalidate()
     request.session.update(carried)
@@ -156,14 +165,16 @@ def client_credentials(request: Request) -> ClientCredentials:
     if not header.lower().startswith("basic "):
         if client_id is None:
             raise InvalidRequest("Missing parameter: client_id.")
-        return ClientCredentials(client_id, secret)
+        return ClientCredentials(client_id, secret, address=request.remote_addr or "")
     sent_id, sent_secret = _basic(header[6:])
     basic_id = unquote_plus(sent_id)
     if secret is not None:
         raise InvalidRequest("The client used more than one way to authenticate.")
     if client_id not in (None, basic_id):
         raise InvalidRequest("The client_id differs from the one in the Authorization header.")
-    return ClientCredentials(basic_id, unquote_plus(sent_secret) or None, sent_secret or None)
+    return ClientCredentials(
+        basic_id, unquote_plus(sent_secret) or None, sent_secret or None, address=request.remote_addr or ""
+    )
 
 
 def _basic(encoded: str) -> tuple[str, str]:

@@ -56,7 +56,7 @@ class Settings:
     argon2_time_cost: int = option(3, values.whole(1, 100))
     cors_allow_origins: frozenset[str] = option(frozenset(), values.origins)
     legacy_mounts: bool = option(False, values.switch)
-    demo_email: str = option("", str)
+    demo_email: str = option("", values.matching(r"[^@\s]{1,64}@[^@\s]{1,189}", "an e-mail address"))
 
     limits: Mapping[str, Limit | None] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
     scopes: Mapping[str, Scope] = field(default_factory=lambda: dict(DEFAULT_SCOPES))

@@ -71,7 +71,7 @@ def build_services(
     audit = Audit(ledger, clock)
     limits = RateLimits(RedisLimitStore(client, prefix), settings.limits, audit)
     hasher = PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib)
-    clients = Clients(settings.clients, hasher)
+    clients = Clients(settings.clients, hasher, limits)
     scopes = Scopes(settings.scopes, settings.ignored_scopes)
     prefixes = TokenPrefixes(
         settings.account_token_prefix, settings.external_token_prefix, settings.refresh_token_prefix
@@ -99,6 +99,7 @@ def build_services(
         sessions=session_store,
         scopes=scopes,
         prefixes=prefixes,
+        limits=limits,
         redelivery_seconds=settings.redelivery_seconds,
         audit=audit,
         clock=clock,

@@ -1,5 +1,6 @@
 """What the person drives: look a user_code up, open it, approve or deny it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -7,13 +8,15 @@ from . import codes
 from .audit import Audit, Event
 from .clients import Client, Clients
 from .device_authorization import DeviceAuthorization, State, approve, claim, deny
-from .errors import AlreadyResolved, ExpiredOrUnknown, lost_every_race
+from .errors import AlreadyResolved, ExpiredOrUnknown, NotOpened, lost_every_race
 from .ports import AuthorizationStore, Stored
 from .rate_limits import RateLimits, is_same_network, network
 from .scopes import Scope, Scopes
 from .subjects import Account, AccountSubject
 
 TRIES = 5
+# What becomes of a record; raises where it may not.
+Decision = Callable[[Stored, Client], DeviceAuthorization]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,44 +109,60 @@ class Approvals:
                 return opened
         raise lost_every_race()
 
-    def approve(self, user_code: str, account: Account, address: str, ticked: frozenset[str] | None = None) -> Client:
+    def approve(
+        self,
+        user_code: str,
+        account: Account,
+        address: str,
+        ticked: frozenset[str] | None = None,
+        *,
+        on_page: bool = False,
+    ) -> Client:
         """Let the client, which is returned, have a token. Of any number of decisions one wins.
 
-        `ticked` are the optional scopes that the person left in; None leaves all. Raises as `open` does.
+        `ticked` are the optional scopes that the person left in; None leaves all. `on_page`: only
+        a code that this account has opened. Raises as `open` does, and NotOpened.
         """
         subject = AccountSubject(account.id)
-        for _ in range(TRIES):
-            stored = self._find_or_count(user_code, account)
-            client = self._client_of(stored.record)
-            granted = self._scopes.granted(stored.record.request.scopes, client.scopes, subject.subject_type, ticked)
-            if self._decide(stored, approve(stored.record, subject, granted, stored.now), account, address):
-                return client
-        raise lost_every_race()
+
+        def approved(stored: Stored, client: Client) -> DeviceAuthorization:
+            requested = stored.record.request.scopes
+            granted = self._scopes.granted(requested, client.scopes, subject.subject_type, ticked)
+            if on_page and stored.record.claimed_by is None:
+                raise NotOpened()
+            return approve(stored.record, subject, granted, stored.now)
+
+        return self._decide(user_code, account, address, approved)
 
     def deny(self, user_code: str, account: Account, address: str) -> Client:
         """Refuse the client, which is returned. Raises as `open` does."""
         subject = AccountSubject(account.id)
-        for _ in range(TRIES):
+        return self._decide(user_code, account, address, lambda stored, _: deny(stored.record, subject, stored.now))
+
+    def _decide(self, user_code: str, account: Account, address: str, decision: Decision) -> Client:
+        for lost in range(TRIES):
             stored = self._find_or_count(user_code, account)
             client = self._client_of(stored.record)
-            if self._decide(stored, deny(stored.record, subject, stored.now), account, address):
+            decided = decision(stored, client)
+            if not lost:
+                # One decision, however many races it takes.
+                self._limits.hit("decide", account.id)
+            if self._store.swap(stored, decided) is not None:
+                self._tell(decided, account, address)
                 return client
         raise lost_every_race()
 
-    def _decide(self, stored: Stored, decided: DeviceAuthorization, account: Account, address: str) -> bool:
-        self._limits.hit("decide", account.id)
-        if self._store.swap(stored, decided) is None:
-            return False
+    def _tell(self, decided: DeviceAuthorization, account: Account, address: str) -> None:
+        approved = decided.state is State.APPROVED
         self._audit.record(
-            Event.APPROVED if decided.state is State.APPROVED else Event.DENIED,
+            Event.APPROVED if approved else Event.DENIED,
             token_id=decided.request.id,
             client_id=decided.request.client_id,
             subject=AccountSubject(account.id),
             device_label=decided.request.device_label,
-            scopes=decided.granted if decided.state is State.APPROVED else decided.request.scopes,
+            scopes=decided.granted if approved else decided.request.scopes,
             address=address,
         )
-        return True
 
     def _find(self, user_code: str) -> Stored | None:
         normalised = codes.normalise_user_code(user_code)

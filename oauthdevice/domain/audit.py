@@ -108,7 +108,7 @@ class Audit:
             scopes=None if scopes is None else " ".join(sorted(scopes)),
             address=facts.get("address"),
             request_id=request_id.get(),
-            reason=facts.get("reason"),
+            reason=facts.get("reason") or None,
         )
         log.info("%s", happened.event, extra={"audit": happened.members()})
         if deferred:

@@ -91,10 +91,11 @@ class Bearers:
     def _from_database(self, digest: str, ticket: str | None, guesser: str | None) -> Bearer | None:
         bearer = self._live(digest)
         if bearer is None:
-            self._cache.put(digest, None, ticket, NEGATIVE_SECONDS)
-            # Counted only now: whoever shares an address with a guesser is not refused for it.
+            # Counted only now: whoever shares an address with a guesser is not refused for it. Beyond
+            # the limit nothing is cached, so that guesses cannot fill the cache.
             if guesser is not None:
                 self._limits.hit("bearer", guesser)
+            self._cache.put(digest, None, ticket, NEGATIVE_SECONDS)
             return None
         now = self._clock()
         left = int((bearer.expires_at - now).total_seconds())

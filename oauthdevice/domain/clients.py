@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from .errors import InvalidClient
+from .rate_limits import RateLimits, network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,19 +43,21 @@ class ClientCredentials:
     """What a request says of its client. `secret` is None where it brought none.
 
     `secret_as_sent` is another reading of the same secret: in HTTP Basic, RFC 6749 §2.3.1 asks for
-    form encoding, and many clients send it as it is.
+    form encoding, and many clients send it as it is. `address` is where the request came from.
     """
 
     client_id: str
     secret: str | None = None
     secret_as_sent: str | None = None
+    address: str = ""
 
 
 class Clients:
     """Every client that this server knows."""
 
-    def __init__(self, clients: Mapping[str, Client], hasher: PasswordHasher) -> None:
+    def __init__(self, clients: Mapping[str, Client], hasher: PasswordHasher, limits: RateLimits) -> None:
         self._clients = clients
+        self._limits = limits
         self._hasher = hasher
         # An argon2 check costs as much as a hundred requests. Of a secret that was right once, this
         # process keeps a digest under a key that only it has and that dies with it.
@@ -69,7 +72,8 @@ class Clients:
         """The client that made the request.
 
         A public client has no secret and must bring none (RFC 8628 §3.4); a confidential one must
-        bring its own (RFC 6749 §2.3.1). Raises InvalidClient.
+        bring its own, and has few guesses at it from one address (RFC 6749 §2.3.1).
+        Raises InvalidClient, RateLimited.
         """
         client = self._clients.get(credentials.client_id)
         if client is None:
@@ -78,9 +82,14 @@ class Clients:
             if credentials.secret is not None:
                 raise InvalidClient("This client is public and has no secret.")
             return client
-        readings = {credentials.secret, credentials.secret_as_sent} - {None}
-        if not any(self._matches(client, secret) for secret in readings if secret is not None):
+        readings = [one for one in {credentials.secret, credentials.secret_as_sent} if one is not None]
+        if any(self._is_known(client, secret) for secret in readings):
+            return client
+        guesses = f"{network(credentials.address)} client {client.client_id}"
+        self._limits.reserve("login_address", guesses)
+        if not any(self._verifies(client, secret) for secret in readings):
             raise InvalidClient()
+        self._limits.refund("login_address", guesses)
         return client
 
     def authenticate_confidential(self, credentials: ClientCredentials) -> Client:
@@ -90,15 +99,20 @@ class Clients:
             raise InvalidClient("Only a client with a secret may do this.")
         return client
 
-    def _matches(self, client: Client, secret: str) -> bool:
+    def _is_known(self, client: Client, secret: str) -> bool:
         if client.secret_sha256 is not None:
             return hmac.compare_digest(hashlib.sha256(secret.encode()).hexdigest(), client.secret_sha256)
-        digest = hmac.digest(self._key, secret.encode(), "sha256")
-        if hmac.compare_digest(self._seen.get(client.client_id, b""), digest):
-            return True
+        return hmac.compare_digest(self._seen.get(client.client_id, b""), self._digest(secret))
+
+    def _verifies(self, client: Client, secret: str) -> bool:
+        if client.secret_argon2 is None:
+            return False
         try:
-            self._hasher.verify(client.secret_argon2 or "", secret)
+            self._hasher.verify(client.secret_argon2, secret)
         except (VerificationError, InvalidHashError):
             return False
-        self._seen[client.client_id] = digest
+        self._seen[client.client_id] = self._digest(secret)
         return True
+
+    def _digest(self, secret: str) -> bytes:
+        return hmac.digest(self._key, secret.encode(), "sha256")

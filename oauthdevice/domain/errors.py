@@ -158,6 +158,13 @@ class AlreadyClaimed(DomainError):
     description = "Another account has opened this user_code."
 
 
+class NotOpened(DomainError):
+    """The person has not seen what the code asks for; a page shows it instead of deciding."""
+
+    error = "consent_required"
+    description = "Open the request before approving it."
+
+
 class RateLimited(DomainError):
     """Too many requests. `retry_after_seconds` says when to come back."""
 

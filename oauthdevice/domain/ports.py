@@ -42,7 +42,7 @@ class Stored:
 
 
 class AuthorizationStore(Protocol):
-    """Device authorizations. Each method is one round trip and atomic."""
+    """Device authorizations. Each method is atomic and, but for `find`, one round trip."""
 
     def create(
         self,

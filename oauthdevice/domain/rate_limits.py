@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from .audit import Audit, Event
+from .audit import Audit, Event, Facts
 from .errors import RateLimited
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class RateLimits:
         # One row for each bucket that overflows, not one for each refused request.
         limit = self._limits[name]
         if limit is not None and self._store.is_first(limit, _opaque(key)):
-            self._audit.record(Event.LIMITED, reason=name, subject=key, deferred=True)
+            self._audit.record(Event.LIMITED, deferred=True, **_about(name, key))
         raise RateLimited(retry_after_seconds, detail=f"limit {name}")
 
 
@@ -119,6 +119,17 @@ def network(address: str) -> str:
             return str(parsed.ipv4_mapped)
         return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
     return str(parsed)
+
+
+def _about(name: str, key: str) -> Facts:
+    """Whom a bucket counts, as an audit event tells it."""
+    if name in ("guesses", "decide"):
+        return {"reason": name, "subject": f"account:{key}"}
+    if name in ("login_account", "approve_external"):
+        return {"reason": name, "subject": f"email:{key}"}
+    if name == "bearer" and not key.startswith("address "):
+        return {"reason": name, "token_id": key.removeprefix("refresh ")}
+    return {"reason": name, "address": key.removeprefix("address ").partition(" ")[0]}
 
 
 def _opaque(key: str) -> str:

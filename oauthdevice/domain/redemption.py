@@ -59,8 +59,9 @@ class Redeemer:
             answer = self._mint(leased, client)
         except StaleLease:
             return None
-        except AccessDenied:
+        except AccessDenied as error:
             self._store.swap(leased, refuse(leased.record))
+            self._tell(Event.REJECTED, leased, address, reason=error.detail)
             raise
         except StoreUnavailable:
             # Nothing was answered, so the next poll need not wait for the lease to lapse.
@@ -86,13 +87,26 @@ class Redeemer:
         Afterwards the code was replayed: what it gave is revoked, and InvalidGrant raised.
         """
         sealed = self._store.sealed_answer(seen.handle)
-        if sealed is not None:
+        if sealed is not None and self._is_live(seen):
             return unseal(device_code, sealed)
         if self._sessions.revoke(seen.record.request.id, self._clock()):
             self._tell(Event.REPLAYED, seen, address)
         raise InvalidGrant(detail="already redeemed")
 
-    def _tell(self, event: Event, stored: Stored, address: str) -> None:
+    def abandon(self, seen: Stored, address: str) -> None:
+        """The code expired with a redemption unfinished: what that may have minted reaches nobody, and ends."""
+        lapsed = seen.record.lease_until is not None and seen.now >= seen.record.lease_until
+        if lapsed and self._sessions.revoke(seen.record.request.id, self._clock()):
+            self._tell(Event.REVOKED, seen, address, reason="never delivered")
+
+    def _is_live(self, seen: Stored) -> bool:
+        try:
+            return self._sessions.get(seen.record.request.id) is not None
+        except StoreUnavailable:
+            # An approval must not be lost to an outage; the token itself is checked wherever it is used.
+            return True
+
+    def _tell(self, event: Event, stored: Stored, address: str, reason: str = "") -> None:
         record = stored.record
         self._audit.record(
             event,
@@ -102,6 +116,7 @@ class Redeemer:
             device_label=record.request.device_label,
             scopes=record.granted,
             address=address,
+            reason=reason,
         )
 
     def _mint(self, leased: Stored, client: Client) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from .credentials import credential_digest, is_credential, new_credential
 from .errors import InvalidGrant
 from .keys import seal, unseal
 from .ports import Clock, Rotation, RotationOutcome, SessionStore
+from .rate_limits import RateLimits
 from .scopes import Scopes
 from .sessions import Session, TokenPrefixes, facts
 
@@ -30,6 +31,7 @@ class Refresher:
         sessions: SessionStore,
         scopes: Scopes,
         prefixes: TokenPrefixes,
+        limits: RateLimits,
         redelivery_seconds: int,
         audit: Audit,
         clock: Clock,
@@ -37,6 +39,7 @@ class Refresher:
         self._sessions = sessions
         self._scopes = scopes
         self._prefixes = prefixes
+        self._limits = limits
         self._redelivery_seconds = redelivery_seconds
         self._audit = audit
         self._clock = clock
@@ -44,7 +47,7 @@ class Refresher:
     def refresh(self, client: Client, refresh_token: str, scope: str, address: str) -> dict[str, Any]:
         """The token answer with a new pair. `scope` may narrow the access token, "" keeps all.
 
-        Raises InvalidGrant, InvalidScope, StoreUnavailable.
+        Raises InvalidGrant, InvalidScope, RateLimited, StoreUnavailable.
         """
         if not is_credential(refresh_token, self._prefixes.refresh):
             raise InvalidGrant(_INVALID, detail="malformed")
@@ -52,6 +55,7 @@ class Refresher:
         session = self._sessions.by_refresh_token(digest)
         if session is None or session.client_id != client.client_id or session.expires_at <= self._clock():
             raise InvalidGrant(_INVALID, detail="unknown, ended or of another client")
+        self._limits.hit("bearer", f"refresh {session.id}")
         tokens = self._new_tokens(session, client, self._scopes.narrowed(scope, session.scopes))
         answer = token_answer(tokens, session.id, session.subject, session.account)
         outcome, sealed = self._sessions.rotate(

@@ -56,10 +56,6 @@ class Scopes:
         self._catalogue = catalogue
         self._ignored = ignored
 
-    def names(self) -> frozenset[str]:
-        """Every scope that the server knows."""
-        return frozenset(self._catalogue)
-
     def requested(self, scope: str, client_scopes: frozenset[str]) -> frozenset[str]:
         """What the client asked for and may ask for; empty where it asked for nothing.
 

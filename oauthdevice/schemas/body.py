@@ -71,12 +71,17 @@ def deserialise(schema: colander.SchemaNode, pairs: Sequence[tuple[str, Any]]) -
 def read_body(request: Request) -> Sequence[tuple[str, Any]]:
     """The parameters of the body, repeated ones too. Raises as `validate_body` does."""
     body = request.body
-    media_type = request.content_type
+    media_type = media_type_of(request)
     if media_type == JSON:
         return _parse_json(body)
     if media_type == FORM or (not media_type and not body):
         return _parse_form(body)
     raise UnsupportedMediaType()
+
+
+def media_type_of(request: Request) -> str:
+    """The media type of the body without its parameters; case does not count (RFC 9110 §8.3.1)."""
+    return str(request.content_type or "").lower()
 
 
 def bound_body(event: NewRequest) -> None:
@@ -91,10 +96,11 @@ def bound_body(event: NewRequest) -> None:
     if (request.content_length or 0) > BODY_MAX_BYTES:
         raise BodyTooLarge()
     # What parses a body besides us, the CSRF check, is to meet no charset and no multipart.
-    if request.content_type.startswith("multipart/"):
+    media_type = media_type_of(request)
+    if media_type.startswith("multipart/"):
         raise UnsupportedMediaType()
-    if request.content_type:
-        request.environ["CONTENT_TYPE"] = request.content_type
+    if media_type:
+        request.environ["CONTENT_TYPE"] = media_type
 
 
 def _parse_form(body: bytes) -> Sequence[tuple[str, Any]]:

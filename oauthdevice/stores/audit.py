@@ -5,6 +5,7 @@ as a field of a hash and is moved by whoever writes next. Its id makes moving it
 """
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import datetime
@@ -12,13 +13,15 @@ from typing import Any, cast
 
 import redis
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, StatementError
 
 from ..domain.audit import AuditEvent
 from ..domain.errors import StoreUnavailable
 from .models import AuditRow
 from .redis import unavailable
 from .sql import Database
+
+log = logging.getLogger(__name__)
 
 # How many rows are moved at once.
 BATCH = 500
@@ -39,28 +42,38 @@ class AuditLedger:
         except StoreUnavailable:
             self._wait(event)
             return
-        self.settle()
+        self._settle_if_possible()
 
     def defer(self, event: AuditEvent) -> None:
-        if self._wait(event) < self._waiting_max:
-            return
+        if self._wait(event) >= self._waiting_max:
+            self._settle_if_possible()
+
+    def _settle_if_possible(self) -> None:
         try:
             self.settle()
-        except StoreUnavailable:
-            # They wait on: the database comes back, and the next event tries again.
-            return
+        except StoreUnavailable as error:
+            # They wait on, and the next event tries again.
+            log.warning("audit rows wait: %s", error.detail)
 
     def settle(self) -> None:
         """Move what waits into the table. Raises StoreUnavailable."""
-        waiting = self._waiting()
-        if not waiting:
-            return
-        try:
-            self._insert([_load(text) for text in waiting.values()])
-        except IntegrityError:
-            # Another process moves some of them at this moment: they stay until one of us is done.
-            return
-        self._forget(list(waiting))
+        while waiting := self._waiting():
+            try:
+                self._insert([_load(text) for text in waiting.values()])
+            except IntegrityError:
+                # Another process moves some of them at this moment: they stay until one of us is done.
+                return
+            except (StatementError, ValueError, KeyError, TypeError):
+                self._insert_one_by_one(waiting)
+            self._forget(list(waiting))
+
+    def _insert_one_by_one(self, waiting: dict[str, str]) -> None:
+        """What the table does not take stays in the log alone: one bad row must not stop the others."""
+        for text in waiting.values():
+            try:
+                self._insert([_load(text)])
+            except (StatementError, ValueError, KeyError, TypeError):
+                log.exception("the audit table does not take this row: %s", text)
 
     def newest(self, count: int) -> Sequence[AuditEvent]:
         """The last `count` events, oldest first."""
@@ -104,7 +117,9 @@ class AuditLedger:
 
 def _load(text: str) -> AuditEvent:
     data: dict[str, Any] = json.loads(text)
-    return AuditEvent(**{**data, "at": datetime.fromisoformat(data["at"])})
+    # A newer release beside this one may tell more than this one knows.
+    known = {one.name: data[one.name] for one in fields(AuditEvent) if one.name in data}
+    return AuditEvent(**{**known, "at": datetime.fromisoformat(data["at"])})
 
 
 def _row(event: AuditEvent) -> AuditRow:

@@ -5,6 +5,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 
+from ..domain.errors import StoreUnavailable
 from .sql import create_database, unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -28,4 +29,10 @@ def upgrade(database_url: str) -> None:
 def _make_folder(database_url: str) -> None:
     engine = create_database(database_url).engine
     if engine.url.get_backend_name() == "sqlite" and engine.url.database not in (None, "", ":memory:"):
-        Path(str(engine.url.database)).parent.mkdir(parents=True, exist_ok=True)
+        path = Path(str(engine.url.database))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Password hashes and e-mails lie in it: for its owner alone, as SQLite's journals then are.
+            path.touch(mode=0o600)
+        except OSError as error:
+            raise StoreUnavailable(detail=f"database: {error.strerror}") from error

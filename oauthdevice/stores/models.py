@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, ForeignKey, Index, MetaData, String, Text
+from sqlalchemy import DateTime, ForeignKey, Index, MetaData, String, Text, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -137,8 +137,17 @@ class RefreshTokenRow(Base):
     issued_at: Mapped[datetime] = mapped_column(UTCDateTime)
     # NULL: not used yet.
     spent_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
-    # NULL: not used yet, or used so long ago that the answer is not given again.
+    # NULL: not used yet, or cleared: by a later refresh, a purge or the end of the session.
     sealed_answer: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (
+        Index(
+            "ix_refresh_tokens_sealed",
+            "spent_at",
+            sqlite_where=text("sealed_answer IS NOT NULL"),
+            postgresql_where=text("sealed_answer IS NOT NULL"),
+        ),
+    )
 
 
 class AuditRow(Base):

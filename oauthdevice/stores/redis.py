@@ -14,6 +14,7 @@ from limits.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLi
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from ..domain.codes import shard_of_user_code
 from ..domain.device_authorization import AuthorizationRequest, DeviceAuthorization, State
 from ..domain.errors import StoreUnavailable, UserCodeTaken
 from ..domain.ports import Handle, Stored
@@ -110,13 +111,16 @@ class RedisAuthorizationStore:
 
     @unavailable
     def find(self, user_code_digest: str) -> Stored | None:
-        shard = user_code_digest[:2]
-        index = self._index_key(shard, user_code_digest)
-        found = self._find([index], [self._record_key(Handle(shard, "")), self._offset()])
+        shard = shard_of_user_code(user_code_digest)
+        digest = cast("str | None", self._client.get(self._index_key(shard, user_code_digest)))
+        if digest is None:
+            return None
+        handle = Handle(shard, digest)
+        found = self._find([self._record_key(handle)], [self._offset()])
         if found is None:
             return None
-        text, issued_at, now, digest = found
-        return Stored(_load(text, _time(issued_at)), Handle(shard, digest), _time(now), text)
+        text, issued_at, now = found
+        return Stored(_load(text, _time(issued_at)), handle, _time(now), text)
 
     @unavailable
     def swap(
@@ -282,7 +286,9 @@ def dump_subject(subject: Subject) -> dict[str, str]:
 
 def load_subject(data: dict[str, str]) -> Subject:
     """What `dump_subject` was given."""
-    return AccountSubject(**data) if "account_id" in data else ExternalSubject(**data)
+    if "account_id" in data:
+        return AccountSubject(data["account_id"])
+    return ExternalSubject(data["issuer"], data["subject_id"], data["email"])
 
 
 def read_script(name: str) -> str:

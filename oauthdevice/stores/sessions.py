@@ -81,7 +81,7 @@ class SQLSessionStore:
                 return RotationOutcome.GONE, ""
             if spent.spent_at is not None:
                 return self._again(sql, session, spent, rotation)
-            _forget_spent(sql, session, rotation)
+            self._forget_spent(sql, spent, rotation)
             spent.spent_at = rotation.issued_at
             spent.sealed_answer = rotation.sealed_answer if rotation.seal_seconds else None
             sql.add(
@@ -134,6 +134,11 @@ class SQLSessionStore:
     def purge(self, before: datetime, count: int) -> int:
         oldest = select(SessionRow.id).where(SessionRow.ends_at < before).order_by(SessionRow.ends_at).limit(count)
         with self._database.write() as sql:
+            sql.execute(
+                update(RefreshTokenRow)
+                .where(RefreshTokenRow.sealed_answer.is_not(None), RefreshTokenRow.spent_at < before)
+                .values(sealed_answer=None)
+            )
             ended = sql.scalars(oldest.with_for_update(skip_locked=True)).all()
             sql.execute(delete(SessionRow).where(SessionRow.id.in_(ended)))
             return len(ended)
@@ -176,6 +181,21 @@ class SQLSessionStore:
         )
         if order.refresh_digest is not None:
             sql.add(RefreshTokenRow(digest=order.refresh_digest, session_id=order.id, issued_at=order.issued_at))
+
+    def _forget_spent(self, sql: SQLSession, spent: RefreshTokenRow, rotation: Rotation) -> None:
+        """Sealed answers that are no longer given, and access tokens older than the pair that is traded in.
+
+        So however often a session is refreshed, two access tokens of it live.
+        """
+        unsealed = rotation.issued_at - timedelta(seconds=rotation.seal_seconds)
+        sql.execute(
+            update(RefreshTokenRow)
+            .where(RefreshTokenRow.session_id == spent.session_id, RefreshTokenRow.spent_at <= unsealed)
+            .values(sealed_answer=None)
+        )
+        older = (AccessTokenRow.session_id == spent.session_id, AccessTokenRow.issued_at < spent.issued_at)
+        gone = sql.scalars(delete(AccessTokenRow).where(*older).returning(AccessTokenRow.digest)).all()
+        self._cache.distrust(gone)
 
     def _again(
         self, sql: SQLSession, session: SessionRow, spent: RefreshTokenRow, rotation: Rotation
@@ -225,20 +245,6 @@ def _delete_tokens(sql: SQLSession, cache: TokenCache, session_ids: Sequence[str
     sql.execute(delete(RefreshTokenRow).where(RefreshTokenRow.session_id.in_(session_ids)))
     # Before the commit: from here on every process asks the database, and finds what it then holds.
     cache.distrust(digests)
-
-
-def _forget_spent(sql: SQLSession, session: SessionRow, rotation: Rotation) -> None:
-    """What is no longer answered is not kept: old sealed answers, access tokens that expired."""
-    now = rotation.issued_at
-    sql.execute(
-        update(RefreshTokenRow)
-        .where(
-            RefreshTokenRow.session_id == session.id,
-            RefreshTokenRow.spent_at <= now - timedelta(seconds=rotation.seal_seconds),
-        )
-        .values(sealed_answer=None)
-    )
-    sql.execute(delete(AccessTokenRow).where(AccessTokenRow.session_id == session.id, AccessTokenRow.expires_at <= now))
 
 
 def _is_subject_active(sql: SQLSession, session: SessionRow) -> bool:

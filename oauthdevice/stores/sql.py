@@ -42,14 +42,25 @@ class Database:
             yield session
 
 
-def create_database(url: str) -> Database:
-    """Connects on first use. SQLite gets WAL, foreign keys and a busy timeout."""
+def create_database(url: str, *, statement_timeout_seconds: int = TIMEOUT_SECONDS) -> Database:
+    """Connects on first use. SQLite gets WAL, foreign keys and a busy timeout.
+
+    PostgreSQL gives a statement up after `statement_timeout_seconds` (0: never), and a connection
+    whose other end no longer acknowledges. No error tells the parameters of its statement.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        limits = {"connect_timeout": TIMEOUT_SECONDS}
-        engine = create_engine(parsed, pool_pre_ping=True, pool_timeout=TIMEOUT_SECONDS, connect_args=limits)
-        return Database(engine)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+        limits = {
+            "connect_timeout": TIMEOUT_SECONDS,
+            "tcp_user_timeout": TIMEOUT_SECONDS * 1000,
+            "options": f"-c statement_timeout={statement_timeout_seconds * 1000}",
+        }
+        return Database(
+            create_engine(
+                parsed, pool_pre_ping=True, pool_timeout=TIMEOUT_SECONDS, connect_args=limits, hide_parameters=True
+            )
+        )
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, hide_parameters=True)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return Database(engine)

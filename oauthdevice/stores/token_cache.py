@@ -39,7 +39,13 @@ class RedisTokenCache:
             return Cached(known=False, ticket=ticket)
         if entry == _DISTRUSTED:
             return Cached(known=False)
-        return Cached(known=True, bearer=None if entry == _INVALID else _load(entry))
+        if entry == _INVALID:
+            return Cached(known=True)
+        try:
+            return Cached(known=True, bearer=_load(entry))
+        except (ValueError, KeyError, TypeError):
+            # Of another release, beside this one during an upgrade.
+            return Cached(known=False)
 
     @unavailable
     def put(self, digest: str, bearer: Bearer | None, ticket: str | None, seconds: int) -> None:
@@ -49,8 +55,10 @@ class RedisTokenCache:
 
     @unavailable
     def distrust(self, digests: Sequence[str]) -> None:
-        for digest in digests:
-            self._client.set(self._key(digest), _DISTRUSTED, px=DISTRUST_MILLISECONDS)
+        with self._client.pipeline(transaction=False) as pipeline:
+            for digest in digests:
+                pipeline.set(self._key(digest), _DISTRUSTED, px=DISTRUST_MILLISECONDS)
+            pipeline.execute()
 
     def _key(self, digest: str) -> str:
         return f"{self._prefix}:token:{digest}"
@@ -128,4 +136,5 @@ def _dump_account(account: Account) -> dict[str, Any]:
 
 
 def _load_account(data: dict[str, Any]) -> Account:
-    return Account(**{**data, "workspaces": tuple(Workspace(*one) for one in data["workspaces"])})
+    workspaces = tuple(Workspace(*one) for one in data["workspaces"])
+    return Account(data["id"], data["email"], data["name"], data["active"], workspaces)

@@ -16,7 +16,7 @@ from pyramid.response import Response
 from pyramid.static import QueryStringConstantCacheBuster
 
 from ..domain.codes import USER_CODE_ALPHABET, format_user_code, strip_user_code
-from ..domain.errors import AlreadyResolved, DomainError, ExpiredOrUnknown, LoginFailed
+from ..domain.errors import AlreadyResolved, DomainError, ExpiredOrUnknown, LoginFailed, NotOpened
 from ..schemas.body import deserialise, read_body, read_query
 from ..schemas.pages import decision_form, enter_code_form, login_form
 from ..security import forget_sign_in, remember_sign_in
@@ -113,7 +113,11 @@ def post_consent(request: Request) -> Answer:
     ticked = frozenset(value for name, value in parameters if name == "scope")
     with _forgetting_a_dead_code(request):
         if approved:
-            client = request.approvals.approve(form["user_code"], request.account, address, ticked)
+            try:
+                client = request.approvals.approve(form["user_code"], request.account, address, ticked, on_page=True)
+            except NotOpened:
+                request.session[_USER_CODE] = form["user_code"]
+                return _go(request, "/device/consent")
         else:
             client = request.approvals.deny(form["user_code"], request.account, address)
     request.session.pop(_USER_CODE, None)

@@ -7,6 +7,7 @@ from argon2 import PasswordHasher
 
 from oauthdevice.domain.clients import Client, ClientCredentials, Clients
 from oauthdevice.domain.errors import InvalidClient
+from oauthdevice.domain.rate_limits import RateLimits
 
 SECRET = "of the printer"
 
@@ -24,8 +25,10 @@ def client(client_id: str, secret: str | None = None) -> Client:
     )
 
 
+# Off: what is limited is told in tests/functional/test_limits.py.
+UNLIMITED = RateLimits(None, {"login_address": None}, None)  # type: ignore[arg-type]  # none is asked
 PUBLIC, CONFIDENTIAL = client("tool"), client("printer", SECRET)
-CLIENTS = Clients({"tool": PUBLIC, "printer": CONFIDENTIAL}, PasswordHasher())
+CLIENTS = Clients({"tool": PUBLIC, "printer": CONFIDENTIAL}, PasswordHasher(), UNLIMITED)
 
 
 class TestClients:

@@ -1,9 +1,15 @@
 """The one answer with the token is lost on its way, or somebody replays the code."""
 
+from typing import Any
+
 import pytest
 from cryptography.fernet import InvalidToken as WrongKey
 
+from oauthdevice.domain.device_authorization import DeviceAuthorization, State
+from oauthdevice.domain.errors import StoreUnavailable
 from oauthdevice.domain.keys import unseal
+from oauthdevice.domain.ports import Stored
+from oauthdevice.stores.redis import RedisAuthorizationStore
 
 from ..factories import Device, World
 
@@ -104,3 +110,31 @@ class TestTheSameDeviceSignsInAgain:
             person.allow(device.user_code)
             tokens.append(device.poll().json["access_token"])
         assert [device.account(token).status_int for token in tokens] == [200, 200]
+
+
+class TestARedemptionThatNobodyFinished:
+    def test_what_it_minted_ends_when_the_code_has_expired(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The server dies after the token is committed, and the device comes back too late."""
+        device = world.device().ask(device_label="laptop")
+        world.person().allow(device.user_code)
+        swap = RedisAuthorizationStore.swap
+
+        def dying(store: RedisAuthorizationStore, seen: Stored, new: DeviceAuthorization, **more: Any) -> Stored | None:
+            if new.state is State.CONSUMED:
+                raise StoreUnavailable(detail="died here")
+            return swap(store, seen, new, **more)
+
+        monkeypatch.setattr(RedisAuthorizationStore, "swap", dying)
+        assert device.poll().status_int == 503
+        monkeypatch.undo()
+        assert len(world.services.registry.live()) == 1
+        world.clock.pass_seconds(900)
+        assert device.poll().json["error"] == "expired_token"
+        assert world.services.registry.live() == []
+        assert world.services.ledger.newest(1)[0].reason == "never delivered"
+
+    def test_a_session_that_was_ended_is_not_delivered_again(self, world: World) -> None:
+        device, first = redeemed(world)
+        world.services.registry.end(first["token_id"])
+        answer = device.poll()
+        assert (answer.status_int, answer.json["error"]) == (400, "invalid_grant")

@@ -112,6 +112,23 @@ class TestAnAPIAsks:
         answer = world.browser().post(f"{API}/oauth/device/code", form, status=400)
         assert answer.json["error"] == "unauthorized_client"
 
+    @pytest.mark.parametrize("client", ["api", "api2"])
+    def test_secrets_cannot_be_guessed_without_end(self, world: World, client: str) -> None:
+        _, answer = signed_in(world)
+
+        def ask(secret: str, address: str) -> int:
+            form = {"client_id": client, "client_secret": secret, "token": answer["access_token"]}
+            return int(world.browser(address).post(INTROSPECT, form, status="*").status_int)
+
+        assert [ask(f"guess {number}", "198.51.100.1") for number in range(22)] == [401] * 20 + [429] * 2
+        assert ask(SECRET, "192.0.2.7") == 200
+
+    @pytest.mark.parametrize("client", ["api", "api2"])
+    def test_a_right_secret_costs_no_guess(self, world: World, client: str) -> None:
+        _, answer = signed_in(world)
+        for _ in range(30):
+            assert introspect(world, answer["access_token"], client_id=client).status_int == 200
+
 
 class TestAClientGivesATokenBack:
     @pytest.mark.parametrize("kind", ["access_token", "refresh_token"])

@@ -110,7 +110,7 @@ class TestEachEvent:
         for _ in range(5):
             world.browser().post(f"{API}/oauth/device/code", {"client_id": "difyctl"}, status="*")
         limited = [one for one in rows(world) if one["event"] == "limited"]
-        assert [(one["reason"], one["subject"]) for one in limited] == [("code", "192.0.2.7")]
+        assert [(one["reason"], one["address"]) for one in limited] == [("code", "192.0.2.7")]
 
     def test_revoked_by_disabling_the_account(self, world: World) -> None:
         device, person = world.device().ask(), world.person()
@@ -134,6 +134,23 @@ class TestTheDatabaseIsAway:
         (tmp_path / "away").rename(database)
         assert [one["event"] for one in rows(world)] == ["started"]
         assert [one["event"] for one in rows(world)] == ["started"]
+        assert not world.redis.exists("oauthdevice:audit")
+
+    def test_all_that_waits_is_moved_before_it_is_read(self, make: Any) -> None:
+        world: World = make()
+        for number in range(1300):
+            event = {"id": str(number), "at": "2026-01-01T00:00:00Z", "event": "started", "of_a_newer_release": 1}
+            world.redis.hset("oauthdevice:audit", str(number), json.dumps(event))
+        assert len(list(world.services.ledger.all())) == 1300
+
+    def test_a_row_that_no_table_takes_stops_nothing(self, make: Any, postgresql_url: str) -> None:
+        world: World = make(database_url=postgresql_url)
+        for number, name in enumerate(["fine", "x" * 5000, "nul \x00", "fine"]):
+            event = {"id": str(number), "at": "2026-01-01T00:00:00Z", "event": "started", "client_id": name}
+            world.redis.hset("oauthdevice:audit", str(number), json.dumps(event))
+        world.redis.hset("oauthdevice:audit", "9", "no JSON")
+        world.person().sign_in()
+        assert [one["event"] for one in rows(world)] == ["started", "started", "login"]
         assert not world.redis.exists("oauthdevice:audit")
 
     def test_a_hundred_that_wait_are_moved(self, make: Any) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ..factories import APPROVE, DENY, LOOKUP, World
+from ..factories import APPROVE, DENY, LOOKUP, PASSWORD, World
 
 
 class TestAPersonDecides:
@@ -96,7 +96,31 @@ class TestACodeBelongsToWhoOpenedIt:
         assert device.poll().json["error"] == "authorization_pending"
 
 
+class TestNothingIsApprovedUnseen:
+    def test_a_forged_form_leads_to_the_consent_page(self, world: World) -> None:
+        device, person = world.device().ask(), world.person().sign_in()
+        form = {"csrf_token": person.csrf_token(), "user_code": device.user_code, "decision": "approve"}
+        answer = person.browser.post("/device/consent", form, status=303)
+        assert answer.location == "http://localhost/device/consent"
+        assert device.poll().json["error"] == "authorization_pending"
+        page = answer.follow()
+        assert device.user_code in page.text
+        page.form.submit("decision", value="approve", status=303)
+        assert device.poll().status_int == 200
+
+
 class TestSigningIn:
+    def test_again_ends_the_sign_in_before(self, world: World) -> None:
+        person = world.person().sign_in()
+        cookies = {name: value.strip('"') for name, value in person.browser.cookies.items()}
+        form = {"csrf_token": person.csrf_token(), "email": person.account.email, "password": PASSWORD}
+        person.browser.post("/login", form, status=303)
+        old = world.browser()
+        for name, value in cookies.items():
+            old.set_cookie(name, value)
+        assert person.account.email not in old.get("/device").text
+        assert person.account.email in person.browser.get("/device").text
+
     def test_the_session_is_replaced(self, world: World) -> None:
         person = world.person()
         page = person.browser.get("/login")

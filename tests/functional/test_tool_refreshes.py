@@ -134,6 +134,16 @@ class TestAToolRefreshes:
         assert live_tokens(world) == 2
         assert refresh(device, answers[0].json["refresh_token"]).status_int == 200
 
+    def test_however_often_only_two_access_tokens_live(self, world: World) -> None:
+        device, held = signed_in(world)
+        tokens = [held["access_token"]]
+        for _ in range(5):
+            world.clock.pass_seconds(1)
+            held = refresh(device, held["refresh_token"]).json
+            tokens.append(held["access_token"])
+        assert [device.account(token).status_int for token in tokens] == [401] * 4 + [200] * 2
+        assert live_tokens(world) == 2
+
     @pytest.mark.parametrize("token", ["x", "dfor_" + "A" * 49, "dfoa_", ""])
     def test_garbage_is_refused(self, world: World, token: str) -> None:
         answer = refresh(world.device("cli"), token)

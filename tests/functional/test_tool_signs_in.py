@@ -128,6 +128,10 @@ class TestAToolSignsIn:
         assert answer.json["error"] == "authorization_pending"
         assert "WWW-Authenticate" not in answer.headers
 
+    @pytest.mark.parametrize("media_type", ["Application/X-WWW-Form-Urlencoded", "APPLICATION/X-WWW-FORM-URLENCODED"])
+    def test_the_case_of_a_media_type_does_not_count(self, world: World, media_type: str) -> None:
+        world.device().http.post(CODE, "client_id=difyctl", headers={"Content-Type": media_type}, status=200)
+
     def test_a_token_of_nobody_opens_nothing(self, world: World) -> None:
         device = world.device()
         for token in ("dfoa_nonsense", "x", "dfoa_" + "A" * 49, "é"):

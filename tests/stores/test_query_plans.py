@@ -45,7 +45,7 @@ def test_the_statements_find_what_they_are_explained_for(database: Database) -> 
     page, total, *_ = made["Sessions, page 1 and their number"]
     assert 0 < page.rows <= SESSIONS_OF_AN_ACCOUNT
     assert "count(*)" in total.statement
-    chosen, forgotten, *_ = made["A batch of a purge"]
+    _, chosen, forgotten, *_ = made["A batch of a purge"]
     assert chosen.rows == BATCH
     assert forgotten.statement.startswith("DELETE FROM sessions")
     for name in ("Introspection and every request with an access token", "Introspection of a refresh token"):

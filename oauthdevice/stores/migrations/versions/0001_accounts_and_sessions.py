@@ -128,6 +128,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_refresh_tokens")),
     )
     op.create_index(op.f("ix_refresh_tokens_session_id"), "refresh_tokens", ["session_id"])
+    sealed = sa.text("sealed_answer IS NOT NULL")
+    op.create_index(
+        "ix_refresh_tokens_sealed", "refresh_tokens", ["spent_at"], sqlite_where=sealed, postgresql_where=sealed
+    )
 
 
 def downgrade() -> None:

@@ -135,8 +135,10 @@ def serve_in_thread(application: object, listener: socket.socket) -> Iterator[No
     try:
         yield
     finally:
-        # Closed in the thread of its own loop: closed from here, the loop would meet dead sockets.
-        server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
+        # Closed in the thread of its own loop: closed from here, the loop would meet dead sockets. A loop
+        # that is awake already may do so, and close the trigger, before it is pulled.
+        with contextlib.suppress(OSError):
+            server.trigger.pull_trigger(lambda: wasyncore.close_all(server._map))
         thread.join(5)
         server.task_dispatcher.shutdown()
 

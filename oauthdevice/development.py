@@ -7,6 +7,7 @@ import secrets
 import shlex
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 from .domain.errors import AccountExists, WorkspaceExists
 from .settings import Settings
@@ -35,7 +36,9 @@ def _tell_demo_account(settings: Settings, ini_file: str) -> None:
     try:
         account = accounts.add(settings.demo_email, "Demo Person", password)
     except AccountExists:
-        forgotten = shlex.join(["oauthdevice-admin", "-c", ini_file, "account", "set-password", settings.demo_email])
+        # Beside the program that was started, which need not be on the path.
+        program = str(Path(sys.argv[0]).with_name("oauthdevice-admin"))
+        forgotten = shlex.join([program, "-c", ini_file, "account", "set-password", settings.demo_email])
         print(f"  Sign in as {settings.demo_email}; password forgotten? {forgotten}", file=sys.stderr)
         return
     print(f"  Sign in as {account.email} with the password {password} (shown this once)", file=sys.stderr)

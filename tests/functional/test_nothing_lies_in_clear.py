@@ -6,7 +6,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from ..factories import APPROVE, PASSWORD, World
+from ..factories import APPROVE, PASSWORD, TOKEN, World
 
 
 def everything_in(store: Redis) -> bytes:
@@ -31,7 +31,7 @@ def everything_in_files(folder: Path) -> bytes:
 
 def forms(secret: str) -> set[bytes]:
     """How a secret might be written: as it is, without its dash or prefix, in base64, in hexadecimal."""
-    plain = {secret, secret.replace("-", ""), secret.lower(), re.sub(r"^(dc|dfoa)_", "", secret)}
+    plain = {secret, secret.replace("-", ""), secret.lower(), re.sub(r"^(dc|dfoa|dfor)_", "", secret)}
     return {form.encode() for form in plain} | {
         base64.b64encode(secret.encode()).rstrip(b"="),
         secret.encode().hex().encode(),
@@ -39,7 +39,9 @@ def forms(secret: str) -> set[bytes]:
 
 
 def test_nothing_lies_in_clear(make, tmp_path: Path) -> None:
-    world: World = make()
+    ini = tmp_path / "clients.ini"
+    ini.write_text("[client:difyctl]\nname = difyctl\nscopes = full\nrefresh = on\n")
+    world: World = make(ini_file=str(ini))
     # Compression would hide what is there.
     world.redis.config_set("rdbcompression", "no")
     dump_file = Path(world.redis.config_get("dir")["dir"]) / "dump.rdb"
@@ -70,11 +72,16 @@ def test_nothing_lies_in_clear(make, tmp_path: Path) -> None:
     person.post(APPROVE, device.user_code)
     person.deny(denied.user_code)
     search("decided")
-    token = device.poll().json["access_token"]
+    first = device.poll().json
+    token = first["access_token"]
     denied.poll()
-    secrets.add(token)
+    secrets |= {token, first["refresh_token"]}
     search("redeemed")
     assert device.poll().json["access_token"] == token
+    form = {"grant_type": "refresh_token", "client_id": "difyctl", "refresh_token": first["refresh_token"]}
+    second = device.http.post(TOKEN, form, status=200).json
+    secrets |= {second["access_token"], second["refresh_token"]}
+    search("refreshed")
     device.account(token)
     search("used")
     world.clock.pass_seconds(40)

@@ -193,7 +193,7 @@ def main(arguments: list[str]) -> None:
     with running_postgresql() as server:
         url = server.create_database("plans")
         upgrade(url)
-        database = create_database(url)
+        database = create_database(url, statement_timeout_seconds=0)
         fill(database, ROWS, now)
         sizes = {name: count(database, name) for name in TABLES}
         with database.engine.connect() as sql:

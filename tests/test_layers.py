@@ -135,7 +135,7 @@ class TestScripts:
     @pytest.mark.parametrize("path", SCRIPTS, ids=named)
     def test_each_opens_with_its_keys_arguments_and_return(self, path: Path) -> None:
         text = path.read_text("utf-8")
-        comment = text[: re.search(r"^(?!--)", text, re.MULTILINE).start()]  # type: ignore[union-attr]
+        comment = text[: re.search(r"^(?!--)", text, re.MULTILINE).start()]  # type: ignore[union-attr]  # every text has an end
         for word in ("KEYS[1]", "ARGV[1]", "Returns"):
             assert word in comment
         for used in set(re.findall(r"(?:KEYS|ARGV)\[\d\]", text)):

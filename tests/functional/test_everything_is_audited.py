@@ -20,7 +20,7 @@ def lines() -> Iterator[list[dict[str, Any]]]:
     handler = logging.StreamHandler(stream)
     handler.setFormatter(JSONFormatter())
 
-    class Lines(list):  # type: ignore[type-arg]
+    class Lines(list):  # type: ignore[type-arg]  # read only, by its iterator
         def __iter__(self) -> Iterator[dict[str, Any]]:
             return iter([json.loads(line) for line in stream.getvalue().splitlines()])
 

@@ -124,8 +124,8 @@ def break_services(world: World) -> None:
         raise RuntimeError("secret detail")
 
     # For good: this world is the test's own.
-    world.services.device_flow.start = broken  # type: ignore[method-assign]
-    world.services.approvals.enter = broken  # type: ignore[method-assign]
+    world.services.device_flow.start = broken  # type: ignore[method-assign]  # the fault under test
+    world.services.approvals.enter = broken  # type: ignore[method-assign]  # the fault under test
 
 
 FORM = "application/x-www-form-urlencoded"

@@ -32,6 +32,7 @@ def make_app(settings: Settings, services: Services, **options: Any) -> Router:
     config.include(".wiring")
     config.include(".logs")
     config.include(".security")
+    config.include(".sso_cookies")
     config.include(".cors")
     config.include(".views")
     return config.make_wsgi_app()

@@ -1,4 +1,4 @@
-"""What the sections of an ini file declare: clients in `[client:…]`, scopes in `[scope:…]`."""
+"""What the sections of an ini file declare: `[client:…]`, `[scope:…]` and identity providers in `[sso:…]`."""
 
 import configparser
 import re
@@ -8,6 +8,7 @@ from typing import Any
 
 from . import values
 from .domain.clients import Client
+from .domain.identity_providers import BrokerProvider, OIDCProvider, Provider
 from .domain.scopes import DEFAULT_SCOPES, FULL, Scope, is_scope_token
 from .values import DAY, Parse, SettingsError
 
@@ -72,6 +73,59 @@ def _scope(name: str, options: Mapping[str, str]) -> Scope:
     if not options.get("text"):
         raise SettingsError(f"{section} text", "must be set")
     return Scope(name, **_section_values(section, options, _SCOPE_OPTIONS))
+
+
+SSO = "sso:"
+_SSO_OPTIONS: Mapping[str, Parse] = {
+    "label": values.label,
+    "issuer": values.absolute_address,
+    "email_domains": values.domains,
+}
+_OIDC_OPTIONS: Mapping[str, Parse] = {
+    **_SSO_OPTIONS,
+    "client_id": values.matching(r"[\x20-\x7e]{1,255}", "1 to 255 ASCII characters"),
+    "client_secret": values.matching(r"[\x20-\x7e]{1,255}", "1 to 255 ASCII characters"),
+    "scope": values.openid_scope,
+    "email_verified_claim": values.matching(r"[A-Za-z0-9_.:/-]{1,128}", "the name of a claim"),
+    "prompt": values.matching(r"[a-z_]+( [a-z_]+)*", "words such as login or select_account"),
+    "own_callback": values.switch,
+}
+_BROKER_OPTIONS: Mapping[str, Parse] = {
+    **_SSO_OPTIONS,
+    "subject_issuers": values.words,
+    "initiate_url": values.absolute_address,
+    "state_keys_file": str,
+    "assertion_keys": str,
+    "audience": values.matching(r"[\x21-\x7e]{1,255}", "1 to 255 ASCII characters without spaces"),
+}
+_NEEDED = {
+    "oidc": ("issuer", "client_id"),
+    "broker": ("issuer", "subject_issuers", "initiate_url", "state_keys_file", "assertion_keys"),
+}
+
+
+def read_identity_providers(chain: list[configparser.ConfigParser], environ: Mapping[str, str]) -> dict[str, Provider]:
+    """The declared identity providers, in the order of the file. Raises SettingsError.
+
+    The client_secret of `[sso:NAME]` comes from OAUTHDEVICE_SSO_NAME_CLIENT_SECRET where that is set.
+    """
+    return {name: _provider(name, options, environ) for name, options in _sections(chain, SSO).items()}
+
+
+def _provider(name: str, options: Mapping[str, str], environ: Mapping[str, str]) -> Provider:
+    section, given = f"[{SSO}{name}]", {option: text for option, text in options.items() if text}
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", name):
+        raise SettingsError(section, "the name is 1 to 32 small letters, digits or -")
+    mode = values.parsed(f"{section} mode", given.pop("mode", "oidc"), values.choice(*_NEEDED))
+    given.setdefault("label", name.capitalize())
+    for needed in _NEEDED[mode]:
+        if needed not in given:
+            raise SettingsError(f"{section} {needed}", "must be set")
+    if mode == "broker":
+        return BrokerProvider(name=name, **_section_values(section, given, _BROKER_OPTIONS))
+    secret = environ.get(f"OAUTHDEVICE_SSO_{name.upper().replace('-', '_')}_CLIENT_SECRET", "")
+    given |= {"client_secret": secret} if secret else {}
+    return OIDCProvider(name=name, **_section_values(section, given, _OIDC_OPTIONS))
 
 
 def _section_values(section: str, options: Mapping[str, str], known: Mapping[str, Parse]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import base64
 import binascii
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
@@ -10,7 +12,8 @@ from pyramid.csrf import check_csrf_origin, check_csrf_token
 from pyramid.events import NewRequest, NewResponse
 from pyramid.request import Request, RequestLocalCache
 from pyramid.security import Allowed
-from pyramid.session import JSONSerializer, SignedCookieSessionFactory
+from pyramid.session import BaseCookieSessionFactory, JSONSerializer
+from webob.cookies import SignedSerializer
 
 from .domain.bearers import Bearer, Bearers
 from .domain.clients import ClientCredentials
@@ -52,9 +55,8 @@ def includeme(config: Configurator) -> None:
 def _session_factory(settings: Settings) -> Any:
     # The name says what the attributes promise: a browser keeps a __Host- cookie to this host alone.
     shared = settings.cookie_domain or not settings.is_https
-    return SignedCookieSessionFactory(
-        derive_key(settings.secret.encode(), "browser session").hex(),
-        serializer=JSONSerializer(),
+    return BaseCookieSessionFactory(
+        _SignedByAny(settings.secrets),
         cookie_name="oauthdevice_session" if shared else "__Host-oauthdevice_session",
         domain=settings.cookie_domain or None,
         secure=settings.is_https,
@@ -64,6 +66,27 @@ def _session_factory(settings: Settings) -> Any:
         timeout=settings.sign_in_lifetime_seconds,
         reissue_time=settings.sign_in_lifetime_seconds // 10,
     )
+
+
+class _SignedByAny:
+    """A serializer of sessions that signs with the first of `secrets` and takes what any of them signed."""
+
+    def __init__(self, secrets: Sequence[str]) -> None:
+        keys = [derive_key(secret.encode(), "browser session").hex() for secret in secrets]
+        self._serializers = [
+            SignedSerializer(key, "pyramid.session.", "sha512", serializer=JSONSerializer()) for key in keys
+        ]
+
+    def dumps(self, state: Any) -> bytes:
+        signed: bytes = self._serializers[0].dumps(state)
+        return signed
+
+    def loads(self, cookie: bytes) -> Any:
+        """Raises ValueError, as the session asks for, where none of them signed it."""
+        for serializer in self._serializers:
+            with suppress(ValueError):
+                return serializer.loads(cookie)
+        raise ValueError("a session that we did not sign")
 
 
 def signed_in_account(request: Request) -> Account | None:
@@ -101,6 +124,11 @@ def require_account(request: Request, **_: Any) -> None:
         raise LoginRequired()
     if not check_csrf_token(request, raises=False):
         raise CSRFMismatch()
+    check_origin(request)
+
+
+def check_origin(request: Request) -> None:
+    """Raises CSRFMismatch for a request that a page of another origin made."""
     if request.scheme == "https" and not check_csrf_origin(request, allow_no_origin=True, raises=False):
         raise CSRFMismatch("The request comes from another origin.")
 

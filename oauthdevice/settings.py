@@ -10,16 +10,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import values
-from .declarations import files_of, read_clients, read_scopes
+from .declarations import SSO, files_of, read_clients, read_identity_providers, read_scopes
 from .domain.clients import Client
+from .domain.identity_providers import BrokerProvider, Provider
 from .domain.rate_limits import DEFAULT_LIMITS, Limit
 from .domain.scopes import DEFAULT_SCOPES, Scope
 from .stores.redis import EMBEDDED
-from .values import DAY, Parse, SettingsError
+from .values import DAY, SECRET_MIN_CHARACTERS, Parse, SettingsError
 
 __all__ = ["Settings", "SettingsError", "make_secret_file", "read_settings"]
 
-SECRET_MIN_CHARACTERS = 32
+
+COMMUNITY, ENTERPRISE = "community", "enterprise"
 
 
 def option(default: Any, parse: Parse) -> Any:
@@ -29,9 +31,10 @@ def option(default: Any, parse: Parse) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The options of one server. Each field but the last three is `oauthdevice.FIELD` in the ini."""
+    """The options of one server. Each field but the last four is `oauthdevice.FIELD` in the ini."""
 
     mode: str = option("production", values.choice("production", "development"))
+    edition: str = option("community", values.choice(COMMUNITY, ENTERPRISE))
     public_url: str = option("", values.public_url)
     api_prefix: str = option("/openapi/v1", values.matching(r"(/[A-Za-z0-9._~-]+)+", "a path such as /openapi/v1"))
     database_url: str = option("", values.database_url)
@@ -41,6 +44,7 @@ class Settings:
     )
     secret: str = option("", str)
     secret_file: str = option("", str)
+    previous_secrets: tuple[str, ...] = option((), values.secrets)
     device_code_lifetime_seconds: int = option(900, values.whole(1, DAY))
     interval_seconds: int = option(5, values.whole(1, 300))
     access_token_lifetime_seconds: int = option(14 * DAY, values.whole(60, 365 * DAY))
@@ -56,16 +60,28 @@ class Settings:
     argon2_time_cost: int = option(3, values.whole(1, 100))
     cors_allow_origins: frozenset[str] = option(frozenset(), values.origins)
     legacy_mounts: bool = option(False, values.switch)
+    sso_timeout_seconds: int = option(5, values.whole(1, 60))
     demo_email: str = option("", values.matching(r"[^@\s]{1,64}@[^@\s]{1,189}", "an e-mail address"))
 
     limits: Mapping[str, Limit | None] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
     scopes: Mapping[str, Scope] = field(default_factory=lambda: dict(DEFAULT_SCOPES))
     clients: Mapping[str, Client] = field(default_factory=dict)
+    identity_providers: Mapping[str, Provider] = field(default_factory=dict)
 
     @property
     def is_https(self) -> bool:
         """True where people reach the server by https; cookies are then Secure."""
         return self.public_url.startswith("https:")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """The secret in force, then earlier ones: what they protect is still taken, and made no more."""
+        return (self.secret, *self.previous_secrets)
+
+    @property
+    def has_sso(self) -> bool:
+        """True in the edition with the SSO branch."""
+        return self.edition == ENTERPRISE
 
     @property
     def json_prefixes(self) -> tuple[str, ...]:
@@ -86,6 +102,7 @@ LIMIT = "oauthdevice.limit."
 # Secrets, and addresses that may hold one, come from the environment where it has them.
 ENVIRONMENT = {
     "secret": "OAUTHDEVICE_SECRET",
+    "previous_secrets": "OAUTHDEVICE_PREVIOUS_SECRETS",
     "database_url": "OAUTHDEVICE_DATABASE_URL",
     "redis_url": "OAUTHDEVICE_REDIS_URL",
 }
@@ -94,7 +111,7 @@ ENVIRONMENT = {
 def read_settings(
     options: Mapping[str, str], ini_file: str | None, environ: Mapping[str, str] = os.environ
 ) -> Settings:
-    """The settings of `[app:main]` and of the `[client:…]` and `[scope:…]` sections of its file.
+    """The settings of `[app:main]` and of the `[client:…]`, `[scope:…]` and `[sso:…]` sections of its file.
 
     Raises SettingsError, which names the setting.
     """
@@ -116,6 +133,7 @@ def read_settings(
         settings,
         secret=_secret(settings),
         scopes=read_scopes(chain),
+        identity_providers=read_identity_providers(chain, environ),
         clients=read_clients(chain, {name: getattr(settings, name) for name in PER_CLIENT}),
     )
     _check_together(settings)
@@ -170,8 +188,21 @@ def _check_together(settings: Settings) -> None:
     host = urlsplit(settings.public_url).hostname or ""
     if settings.cookie_domain and not f".{host}".endswith("." + settings.cookie_domain.lstrip(".").lower()):
         raise SettingsError("oauthdevice.cookie_domain", "must be the host of public_url or a domain above it")
+    for provider in settings.identity_providers.values():
+        _check_provider(settings.mode, provider)
     prefixes: set[str] = set()
     for name in ("account_token_prefix", "external_token_prefix", "refresh_token_prefix"):
         if getattr(settings, name) in prefixes:
             raise SettingsError(SECTION + name, "must differ from the other token prefixes")
         prefixes.add(getattr(settings, name))
+
+
+def _check_provider(mode: str, provider: Provider) -> None:
+    addresses = {"issuer": provider.issuer}
+    if isinstance(provider, BrokerProvider):
+        addresses = {"initiate_url": provider.initiate_url}
+        if "://" in provider.assertion_keys:
+            addresses["assertion_keys"] = provider.assertion_keys
+    for name, address in addresses.items():
+        if mode == "production" and not address.startswith("https://"):
+            raise SettingsError(f"[{SSO}{provider.name}] {name}", "must be an https address in production")

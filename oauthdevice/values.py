@@ -13,6 +13,7 @@ from .domain.scopes import ACCOUNT, EXTERNAL, is_scope_token
 from .stores.redis import EMBEDDED
 
 DAY = 86_400
+SECRET_MIN_CHARACTERS = 32
 
 
 class SettingsError(SystemExit):
@@ -74,6 +75,12 @@ def public_url(text: str) -> str:
     return text.rstrip("/")
 
 
+def absolute_address(text: str) -> str:
+    """An absolute address as it stands: that of an issuer is compared letter by letter."""
+    public_url(text)
+    return text
+
+
 def database_url(text: str) -> str:
     """An address that SQLAlchemy takes, of a database that we support."""
     # The address may hold a password: no message repeats it.
@@ -99,6 +106,37 @@ def scopes(text: str) -> frozenset[str]:
     if not all(is_scope_token(word) for word in words):
         raise ValueError("must be scopes (RFC 6749 section 3.3) between spaces")
     return words
+
+
+def openid_scope(text: str) -> str:
+    """Scopes between spaces, openid among them."""
+    if "openid" not in scopes(text):
+        raise ValueError("must be scopes between spaces, openid among them")
+    return text
+
+
+def words(text: str) -> frozenset[str]:
+    """Texts between spaces."""
+    found = frozenset(text.split())
+    if not text.isprintable() or any(len(word) > 255 for word in found):
+        raise ValueError("must be texts of at most 255 characters between spaces")
+    return found
+
+
+def domains(text: str) -> frozenset[str]:
+    """Domains of e-mail addresses, between spaces."""
+    found = frozenset(text.casefold().split())
+    if any(not re.fullmatch(r"[^@\s]+\.[^@\s.]+", word) for word in found):
+        raise ValueError("must be domains such as example.com between spaces")
+    return found
+
+
+def secrets(text: str) -> tuple[str, ...]:
+    """Secrets between spaces."""
+    found = tuple(text.split())
+    if any(len(word) < SECRET_MIN_CHARACTERS for word in found):
+        raise ValueError(f"must be secrets of at least {SECRET_MIN_CHARACTERS} characters between spaces")
+    return found
 
 
 def origins(text: str) -> frozenset[str]:

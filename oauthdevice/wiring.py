@@ -9,23 +9,29 @@ from argon2 import PasswordHasher
 from pyramid.config import Configurator
 
 from .domain.accounts import Accounts
+from .domain.approval_seal import ApprovalSeal
 from .domain.approvals import Approvals
 from .domain.audit import Audit
 from .domain.bearers import Bearers
 from .domain.clients import Clients
 from .domain.device_flow import DeviceFlow
+from .domain.external_subjects import ExternalSubjects
+from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
 from .domain.keys import derive_key
-from .domain.ports import Clock
+from .domain.ports import Clock, IdentityProvider
 from .domain.rate_limits import RateLimits
 from .domain.redemption import Redeemer
 from .domain.refresh import Refresher
 from .domain.scopes import Scopes
 from .domain.sessions import Registry, Sessions, TokenPrefixes
+from .domain.sso import SSO
 from .domain.token_endpoint import TokenEndpoint
-from .settings import Settings
+from .identity_providers import Unreachable, speak_to
+from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
+from .stores.handshakes import RedisHandshakeStore
 from .stores.redis import EMBEDDED, RedisAuthorizationStore, RedisLimitStore, connect
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
@@ -39,6 +45,8 @@ class Services:
     device_flow: DeviceFlow
     token_endpoint: TokenEndpoint
     approvals: Approvals
+    sso: SSO
+    approval_seal: ApprovalSeal
     accounts: Accounts
     bearers: Bearers
     scopes: Scopes
@@ -76,11 +84,15 @@ def build_services(
     prefixes = TokenPrefixes(
         settings.account_token_prefix, settings.external_token_prefix, settings.refresh_token_prefix
     )
-    user_code_key = derive_key(settings.secret.encode(), "user_code")
+    user_code_keys = [derive_key(secret.encode(), "user_code") for secret in settings.secrets]
+    declared = settings.identity_providers if settings.has_sso else {}
+    issuers = frozenset(issuer for provider in declared.values() for issuer in provider.subject_issuers)
+    external_subjects = ExternalSubjects(account_store, issuers)
     redeemer = Redeemer(
         store=authorizations,
         sessions=session_store,
         accounts=account_store,
+        external_subjects=external_subjects,
         prefixes=prefixes,
         redelivery_seconds=settings.redelivery_seconds,
         audit=audit,
@@ -91,12 +103,21 @@ def build_services(
         clients=clients,
         limits=limits,
         redeemer=redeemer,
-        user_code_key=user_code_key,
+        user_code_key=user_code_keys[0],
         scopes=scopes,
+        audit=audit,
+    )
+    approvals = Approvals(
+        store=authorizations,
+        clients=clients,
+        scopes=scopes,
+        limits=limits,
+        user_code_keys=user_code_keys,
         audit=audit,
     )
     refresher = Refresher(
         sessions=session_store,
+        external_subjects=external_subjects,
         scopes=scopes,
         prefixes=prefixes,
         limits=limits,
@@ -108,14 +129,18 @@ def build_services(
     return Services(
         device_flow=device_flow,
         token_endpoint=TokenEndpoint(clients, device_flow, refresher),
-        approvals=Approvals(
-            store=authorizations,
-            clients=clients,
-            scopes=scopes,
+        approvals=approvals,
+        sso=SSO(
+            declared=declared,
+            providers=_speakers(settings, clock) if declared else {},
+            store=RedisHandshakeStore(client, prefix),
+            approvals=approvals,
+            subjects=external_subjects,
             limits=limits,
-            user_code_key=user_code_key,
             audit=audit,
+            clock=clock,
         ),
+        approval_seal=ApprovalSeal(settings.secrets, clock),
         accounts=Accounts(
             store=account_store,
             limits=limits,
@@ -143,12 +168,34 @@ def build_services(
     )
 
 
+def _speakers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
+    """What speaks to each declared identity provider. Raises SettingsError."""
+    declared = settings.identity_providers
+    shared = [one for one in declared.values() if isinstance(one, OIDCProvider) and not one.own_callback]
+    speakers: dict[str, IdentityProvider] = {}
+    for name, provider in declared.items():
+        try:
+            speakers[name] = speak_to(
+                provider,
+                public_url=settings.public_url,
+                callback=f"{settings.public_url}{settings.api_prefix}/oauth/device/sso-complete",
+                timeout_seconds=settings.sso_timeout_seconds,
+                clock=clock,
+                alone=len(shared) < 2,
+            )
+        except Unreachable as error:
+            raise SettingsError(f"[sso:{name}]", str(error)) from error
+    return speakers
+
+
 def includeme(config: Configurator) -> None:
     """`request.device_flow`, `request.approvals`, `request.bearers` and the other services; `request.options`."""
     services: Services = config.registry["oauthdevice.services"]
     given = {
         "device_flow": services.device_flow,
         "approvals": services.approvals,
+        "sso": services.sso,
+        "approval_seal": services.approval_seal,
         "accounts": services.accounts,
         "bearers": services.bearers,
         "sessions": services.sessions,

@@ -11,6 +11,7 @@ import pytest
 from oauthdevice.stores.migrate import upgrade
 
 from .factories import Clock, World, make_world, unique_name
+from .scripted_providers import CLIENT_ID, CLIENT_SECRET, ScriptedBroker, ScriptedProvider, running
 from .servers import PostgreSQLServer, RedisServer, running_postgresql, serve_in_thread
 
 
@@ -79,6 +80,30 @@ def any_redis_url(request: pytest.FixtureRequest) -> str:
 
 
 WorldMaker = Callable[..., World]
+
+
+@pytest.fixture
+def provider() -> Iterator[ScriptedProvider]:
+    """An identity provider of the test's own."""
+    with running(ScriptedProvider()) as one:
+        yield one
+
+
+@pytest.fixture
+def broker() -> Iterator[ScriptedBroker]:
+    """A broker of the test's own."""
+    with running(ScriptedBroker()) as one:
+        yield one
+
+
+@pytest.fixture
+def corp(make: WorldMaker, tmp_path: Path, provider: ScriptedProvider) -> World:
+    """A server of the enterprise edition whose people may sign in at `provider`."""
+    ini = tmp_path / "corp.ini"
+    ini.write_text(
+        f"[sso:corp]\nissuer = {provider.url}\nclient_id = {CLIENT_ID}\nclient_secret = {CLIENT_SECRET}\n", "utf-8"
+    )
+    return make(edition="enterprise", ini_file=str(ini))
 
 
 @pytest.fixture

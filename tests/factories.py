@@ -19,6 +19,9 @@ from oauthdevice.settings import Settings, read_settings
 from oauthdevice.wiring import Services, build_services
 
 API = "/openapi/v1"
+SSO_INITIATE, SSO_COMPLETE = f"{API}/oauth/device/sso-initiate", f"{API}/oauth/device/sso-complete"
+APPROVAL_CONTEXT = f"{API}/oauth/device/approval-context"
+APPROVE_EXTERNAL, DENY_EXTERNAL = f"{API}/oauth/device/approve-external", f"{API}/oauth/device/deny-external"
 CODE, TOKEN, LOOKUP = f"{API}/oauth/device/code", f"{API}/oauth/device/token", f"{API}/oauth/device/lookup"
 APPROVE, DENY = f"{API}/oauth/device/approve", f"{API}/oauth/device/deny"
 PASSWORD = "correct horse battery staple"
@@ -189,6 +192,37 @@ class Person:
         """The JSON services of the account branch, with this browser's cookie and CSRF token."""
         headers = {"X-CSRF-Token": self.csrf_token()}
         return self.browser.post_json(path, {"user_code": user_code}, headers=headers, status="*", **options)
+
+
+class Stranger:
+    """Somebody whom only an identity provider knows, with a browser."""
+
+    def __init__(self, world: World, address: str = "192.0.2.7") -> None:
+        self.browser = world.browser(address)
+
+    def leave(self, user_code: str, **parameters: str) -> str:
+        """To the provider: the address that the browser is sent to."""
+        answer = self.browser.get(SSO_INITIATE, {"user_code": user_code, **parameters}, status=302)
+        return str(answer.headers["Location"])
+
+    def come_back(self, callback: str) -> TestResponse:
+        """From the provider, with what it answered; the redirect to the page."""
+        return self.browser.get(callback, status=302)
+
+    def sign_in(self, provider: Any, user_code: str) -> "Stranger":
+        """There and back, with success."""
+        answer = self.come_back(provider.sign_in(self.leave(user_code)))
+        assert answer.headers["Location"].endswith("/device?sso_verified=1")
+        return self
+
+    def context(self) -> Any:
+        """What a consent page shows."""
+        return self.browser.get(APPROVAL_CONTEXT, status=200).json
+
+    def decide(self, path: str, user_code: str, csrf_token: str | None = None) -> TestResponse:
+        """APPROVE_EXTERNAL or DENY_EXTERNAL; any status."""
+        headers = {"X-CSRF-Token": csrf_token if csrf_token is not None else self.context()["csrf_token"]}
+        return self.browser.post_json(path, {"user_code": user_code}, headers=headers, status="*")
 
 
 def unique_name(prefix: str) -> str:

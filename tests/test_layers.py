@@ -14,18 +14,19 @@ PACKAGE = Path(oauthdevice.__file__).parent
 CHECKOUT = PACKAGE.parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(PACKAGE.rglob("*.lua"))
-ROOMS = {"domain", "schemas", "views", "stores", "admin"}
+ROOMS = {"domain", "schemas", "views", "stores", "identity_providers", "admin"}
 # HTTP, SQL, Redis and what speaks of them.
 OUTSIDE = {
     "pyramid", "cornice", "colander", "webob", "sqlalchemy", "alembic", "redis", "fakeredis", "limits", "jinja2",
-    "waitress", "psycopg", "sqlite3", "http", "socket",
+    "waitress", "psycopg", "sqlite3", "http", "socket", "requests", "authlib", "joserfc",
 }  # fmt: skip
 # Room -> the other rooms and modules of ours that it may import.
 ALLOWED: dict[str, set[str]] = {
     "domain": set(),
     "schemas": {"domain"},
     "stores": {"domain"},
-    "views": {"domain", "schemas", "security", "settings"},
+    "identity_providers": {"domain"},
+    "views": {"domain", "schemas", "security", "sso_cookies", "settings"},
     "admin": {"domain", "settings", "stores", "wiring"},
 }
 # `development` runs the migrations as `admin` does; `settings` and `values` know the embedded Redis by its name.
@@ -92,6 +93,11 @@ class TestRooms:
     @pytest.mark.parametrize("path", in_room("stores"), ids=named)
     def test_stores_know_no_http(self, path: Path) -> None:
         assert {parts[0] for parts in imported(path)} & {"pyramid", "cornice", "colander", "webob"} == set()
+
+    @pytest.mark.parametrize("path", SOURCES, ids=named)
+    def test_only_the_wiring_sees_what_speaks_to_identity_providers(self, path: Path) -> None:
+        if room_of(path) not in ("wiring", "identity_providers"):
+            assert not any(parts[:1] == ("identity_providers",) for parts in ours(path))
 
     @pytest.mark.parametrize("path", [path for room in ALLOWED for path in in_room(room)], ids=named)
     def test_imports_point_at_the_domain(self, path: Path) -> None:

@@ -219,6 +219,10 @@ class TestDefaults:
         clients = told.pop("clients")
         assert told == {
             "mode": "production",
+            "edition": "community",
+            "previous_secrets": (),
+            "sso_timeout_seconds": 5,
+            "identity_providers": {},
             "api_prefix": "/openapi/v1",
             "redis_prefix": "oauthdevice",
             "secret_file": "",

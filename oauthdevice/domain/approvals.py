@@ -1,18 +1,18 @@
 """What the person drives: look a user_code up, open it, approve or deny it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from . import codes
 from .audit import Audit, Event
 from .clients import Client, Clients
-from .device_authorization import DeviceAuthorization, State, approve, claim, deny
+from .device_authorization import AuthorizationRequest, DeviceAuthorization, State, approve, claim, deny
 from .errors import AlreadyResolved, ExpiredOrUnknown, NotOpened, lost_every_race
 from .ports import AuthorizationStore, Stored
 from .rate_limits import RateLimits, is_same_network, network
 from .scopes import Scope, Scopes
-from .subjects import Account, AccountSubject
+from .subjects import Account, Approval, Decider, Subject
 
 TRIES = 5
 # What becomes of a record; raises where it may not.
@@ -48,7 +48,7 @@ class Opened:
 
 
 class Approvals:
-    """The decisions of people with an account."""
+    """What people decide, with an account or with an approval of their identity provider."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class Approvals:
         clients: Clients,
         scopes: Scopes,
         limits: RateLimits,
-        user_code_key: bytes,
+        user_code_keys: Sequence[bytes],
         audit: Audit,
     ) -> None:
         self._store = store
@@ -65,7 +65,8 @@ class Approvals:
         self._scopes = scopes
         self._limits = limits
         self._audit = audit
-        self._user_code_key = user_code_key
+        # The key of the secret in force, then those of earlier ones: a code may wait while it changes.
+        self._user_code_keys = user_code_keys
 
     def lookup(self, user_code: str, address: str) -> LookedUp:
         """Whether a user_code waits for a decision, and how many true seconds are left.
@@ -94,15 +95,25 @@ class Approvals:
             raise AlreadyResolved()
         return codes.normalise_user_code(user_code) or ""
 
-    def open(self, user_code: str, account: Account, address: str) -> Opened:
-        """What the code asks for; from now on it is this account's to decide.
+    def waiting(self, user_code: str) -> AuthorizationRequest:
+        """What a code that still waits for a decision asks for.
+
+        Raises ExpiredOrUnknown, AlreadyResolved, StoreUnavailable.
+        """
+        stored = self._find_or_count(user_code, None)
+        if stored.record.state is not State.PENDING:
+            raise AlreadyResolved()
+        return stored.record.request
+
+    def open(self, user_code: str, decider: Decider, address: str) -> Opened:
+        """What the code asks for; from now on it is this person's to decide.
 
         Raises ExpiredOrUnknown, AlreadyClaimed, AlreadyResolved, InvalidScope, RateLimited.
         Source: RFC 8628 §3.3, §5.4.
         """
-        subject = AccountSubject(account.id)
+        subject = decider.subject
         for _ in range(TRIES):
-            stored = self._find_or_count(user_code, account)
+            stored = self._find_or_count(user_code, decider)
             claimed = claim(stored.record, subject.key, stored.now)
             opened = self._opened(user_code, stored, subject, address)
             if claimed == stored.record or self._store.swap(stored, claimed) is not None:
@@ -112,7 +123,7 @@ class Approvals:
     def approve(
         self,
         user_code: str,
-        account: Account,
+        decider: Decider,
         address: str,
         ticked: frozenset[str] | None = None,
         *,
@@ -121,44 +132,47 @@ class Approvals:
         """Let the client, which is returned, have a token. Of any number of decisions one wins.
 
         `ticked` are the optional scopes that the person left in; None leaves all. `on_page`: only
-        a code that this account has opened. Raises as `open` does, and NotOpened.
+        a code that this person has opened. Raises as `open` does, and NotOpened, ApprovalConsumed.
         """
-        subject = AccountSubject(account.id)
+        subject = decider.subject
 
         def approved(stored: Stored, client: Client) -> DeviceAuthorization:
             requested = stored.record.request.scopes
             granted = self._scopes.granted(requested, client.scopes, subject.subject_type, ticked)
             if on_page and stored.record.claimed_by is None:
                 raise NotOpened()
-            return approve(stored.record, subject, granted, stored.now)
+            return approve(stored.record, subject, granted, stored.now, _approval_id(decider))
 
-        return self._decide(user_code, account, address, approved)
+        return self._decide(user_code, decider, address, approved)
 
-    def deny(self, user_code: str, account: Account, address: str) -> Client:
-        """Refuse the client, which is returned. Raises as `open` does."""
-        subject = AccountSubject(account.id)
-        return self._decide(user_code, account, address, lambda stored, _: deny(stored.record, subject, stored.now))
+    def deny(self, user_code: str, decider: Decider, address: str) -> Client:
+        """Refuse the client, which is returned. Raises as `open` does, and ApprovalConsumed."""
 
-    def _decide(self, user_code: str, account: Account, address: str, decision: Decision) -> Client:
+        def denied(stored: Stored, _: Client) -> DeviceAuthorization:
+            return deny(stored.record, decider.subject, stored.now, _approval_id(decider))
+
+        return self._decide(user_code, decider, address, denied)
+
+    def _decide(self, user_code: str, decider: Decider, address: str, decision: Decision) -> Client:
         for lost in range(TRIES):
-            stored = self._find_or_count(user_code, account)
+            stored = self._find_or_count(user_code, decider)
             client = self._client_of(stored.record)
             decided = decision(stored, client)
             if not lost:
                 # One decision, however many races it takes.
-                self._limits.hit("decide", account.id)
+                self._limits.hit(*_decisions_of(decider))
             if self._store.swap(stored, decided) is not None:
-                self._tell(decided, account, address)
+                self._tell(decided, decider.subject, address)
                 return client
         raise lost_every_race()
 
-    def _tell(self, decided: DeviceAuthorization, account: Account, address: str) -> None:
+    def _tell(self, decided: DeviceAuthorization, subject: Subject, address: str) -> None:
         approved = decided.state is State.APPROVED
         self._audit.record(
             Event.APPROVED if approved else Event.DENIED,
             token_id=decided.request.id,
             client_id=decided.request.client_id,
-            subject=AccountSubject(account.id),
+            subject=subject,
             device_label=decided.request.device_label,
             scopes=decided.granted if approved else decided.request.scopes,
             address=address,
@@ -168,20 +182,30 @@ class Approvals:
         normalised = codes.normalise_user_code(user_code)
         if normalised is None:
             return None
-        stored = self._store.find(codes.user_code_digest(self._user_code_key, normalised))
-        if stored is None or stored.record.is_expired(stored.now):
-            return None
-        return stored
+        for key in self._user_code_keys:
+            stored = self._store.find(codes.user_code_digest(key, normalised))
+            if stored is not None and not stored.record.is_expired(stored.now):
+                return stored
+        return None
 
-    def _find_or_count(self, user_code: str, account: Account | None) -> Stored:
-        if account is not None:
-            self._limits.reserve("guesses", account.id)
+    def _find_or_count(self, user_code: str, decider: Decider | None) -> Stored:
+        if isinstance(decider, Approval):
+            return self._find_approved(user_code, decider)
+        if decider is not None:
+            self._limits.reserve("guesses", decider.id)
         stored = self._find(user_code)
         if stored is None:
             self._limits.count_wrong_code()
             raise ExpiredOrUnknown()
-        if account is not None:
-            self._limits.refund("guesses", account.id)
+        if decider is not None:
+            self._limits.refund("guesses", decider.id)
+        return stored
+
+    def _find_approved(self, user_code: str, approval: Approval) -> Stored:
+        # Whoever holds an approval has nothing to guess: it is for one code.
+        stored = self._find(user_code)
+        if stored is None or stored.record.request.id != approval.authorization_id:
+            raise ExpiredOrUnknown()
         return stored
 
     def _client_of(self, record: DeviceAuthorization) -> Client:
@@ -190,7 +214,7 @@ class Approvals:
             raise ExpiredOrUnknown(detail="its client is no longer declared")
         return client
 
-    def _opened(self, user_code: str, stored: Stored, subject: AccountSubject, address: str) -> Opened:
+    def _opened(self, user_code: str, stored: Stored, subject: Subject, address: str) -> Opened:
         record = stored.record
         client = self._client_of(record)
         return Opened(
@@ -206,3 +230,14 @@ class Approvals:
             age=stored.now - record.issued_at,
             remaining=record.expires_at - stored.now,
         )
+
+
+def _approval_id(decider: Decider) -> str | None:
+    return decider.id if isinstance(decider, Approval) else None
+
+
+def _decisions_of(decider: Decider) -> tuple[str, str]:
+    """The limit on the decisions of one person, and its key."""
+    if isinstance(decider, Approval):
+        return "approve_external", decider.subject.email.casefold()
+    return "decide", decider.id

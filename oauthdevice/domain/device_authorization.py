@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from .errors import AlreadyClaimed, AlreadyResolved, ExpiredOrUnknown
+from .errors import AlreadyClaimed, AlreadyResolved, ApprovalConsumed, ExpiredOrUnknown
 from .subjects import Subject
 
 INTERVAL_STEP_SECONDS = 5
@@ -65,7 +65,8 @@ class DeviceAuthorization:
     """One run of the flow. `issued_at` comes from the store's clock, as does every `now`.
 
     `claimed_by` is the key of the subject who opened the code first, None while nobody has.
-    `subject` and `granted` are set by an approval. `attempt` counts redemptions and fences the
+    `subject` and `granted` are set by an approval; `approval_id` by a decision of an external subject,
+    which is thereby spent. `attempt` counts redemptions and fences the
     token store; `lease_until` is set while one is at work.
     """
 
@@ -76,6 +77,7 @@ class DeviceAuthorization:
     claimed_by: str | None = None
     subject: Subject | None = None
     granted: frozenset[str] = frozenset()
+    approval_id: str | None = None
     attempt: int = 0
     lease_until: datetime | None = None
 
@@ -138,16 +140,31 @@ def claim(record: DeviceAuthorization, subject_key: str, now: datetime) -> Devic
 
 
 def approve(
-    record: DeviceAuthorization, subject: Subject, granted: frozenset[str], now: datetime
+    record: DeviceAuthorization,
+    subject: Subject,
+    granted: frozenset[str],
+    now: datetime,
+    approval_id: str | None = None,
 ) -> DeviceAuthorization:
-    """The record approved by `subject`. Raises as `claim` does."""
-    claimed = claim(record, subject.key, now)
+    """The record approved by `subject`. Raises as `claim` does, and ApprovalConsumed."""
+    claimed = _decidable(record, subject, now, approval_id)
     return replace(claimed, state=State.APPROVED, subject=subject, granted=granted)
 
 
-def deny(record: DeviceAuthorization, subject: Subject, now: datetime) -> DeviceAuthorization:
-    """The record denied by `subject`. Raises as `claim` does."""
-    return replace(claim(record, subject.key, now), state=State.DENIED)
+def deny(
+    record: DeviceAuthorization, subject: Subject, now: datetime, approval_id: str | None = None
+) -> DeviceAuthorization:
+    """The record denied by `subject`. Raises as `claim` does, and ApprovalConsumed."""
+    return replace(_decidable(record, subject, now, approval_id), state=State.DENIED)
+
+
+def _decidable(
+    record: DeviceAuthorization, subject: Subject, now: datetime, approval_id: str | None
+) -> DeviceAuthorization:
+    # Written by the very swap that decides, so an approval is spent by a decision and by nothing else.
+    if approval_id is not None and record.approval_id == approval_id:
+        raise ApprovalConsumed()
+    return replace(claim(record, subject.key, now), approval_id=approval_id)
 
 
 def lease(record: DeviceAuthorization, now: datetime) -> DeviceAuthorization:

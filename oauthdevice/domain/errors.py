@@ -165,6 +165,83 @@ class NotOpened(DomainError):
     description = "Open the request before approving it."
 
 
+class InvalidUserCode(DomainError):
+    """The user_code with which to begin at an identity provider is unknown, expired or decided."""
+
+    error = "invalid_user_code"
+    description = "The user_code is unknown, has expired or was already decided."
+
+
+class SSOInitiateFailed(DomainError):
+    """The identity provider cannot be reached or makes no sense, or there is none."""
+
+    error = "sso_initiate_failed"
+    description = "The identity provider cannot be reached. Try again shortly."
+
+
+class SSOFailed(DomainError):
+    """The identity provider's answer cannot be trusted, or came to another browser; why is for the log."""
+
+    error = "sso_failed"
+    description = "The sign-in at the identity provider did not succeed."
+
+
+class SSOCancelled(DomainError):
+    """The person went back at the identity provider."""
+
+    error = "sso_cancelled"
+    description = "The sign-in at the identity provider was cancelled."
+
+
+class EmailBelongsToAccount(DomainError):
+    """The e-mail that an identity provider vouches for is that of an account of ours, in whatever state."""
+
+    error = "email_belongs_to_account"
+    description = "This e-mail belongs to an account here. Sign in with that account."
+
+
+class NoApproval(DomainError):
+    """This browser holds no valid approval: none was given, or it is over."""
+
+    error = "no_session"
+    description = "There is no valid approval. Sign in at the identity provider first."
+
+
+class InvalidApproval(NoApproval):
+    """As NoApproval, where a decision is asked for."""
+
+    error = "invalid_session"
+
+
+class ApprovalConsumed(NoApproval):
+    """The approval was spent by an earlier decision."""
+
+    error = "session_already_consumed"
+    description = "This approval has already been used."
+
+
+class UserCodeMismatch(DomainError):
+    """The approval is for another user_code."""
+
+    error = "user_code_mismatch"
+    description = "The approval is for another user_code."
+
+
+class UserCodeNotPending(DomainError):
+    """The user_code of an approval has meanwhile been decided."""
+
+    error = "user_code_not_pending"
+    description = "The user_code is no longer waiting for a decision."
+
+
+class UserCodeGone(UserCodeNotPending):
+    """The user_code of an approval has meanwhile expired."""
+
+
+# What a person who comes back from an identity provider may be told; anything else is SSOFailed.
+SSO_ERRORS = (SSOFailed, SSOCancelled, EmailBelongsToAccount, UserCodeNotPending)
+
+
 class RateLimited(DomainError):
     """Too many requests. `retry_after_seconds` says when to come back."""
 

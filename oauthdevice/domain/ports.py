@@ -12,9 +12,10 @@ from typing import Protocol
 from .audit import AuditEvent
 from .bearers import Bearer, Cached
 from .device_authorization import AuthorizationRequest, DeviceAuthorization
+from .identity_providers import Handshake, ProviderAnswer
 from .rate_limits import Limit
 from .sessions import NewSession, Session
-from .subjects import Account
+from .subjects import Account, ExternalSubject
 
 Clock = Callable[[], datetime]  # aware UTC
 
@@ -79,6 +80,32 @@ class AuthorizationStore(Protocol):
 
     def sealed_answer(self, handle: Handle) -> str | None:
         """The answer kept by `swap`, or None once it is gone."""
+
+
+class HandshakeStore(Protocol):
+    """Handshakes with identity providers, each for `HANDSHAKE_SECONDS`. Each method is atomic."""
+
+    def keep(self, handshake: Handshake) -> None:
+        """Store it, so that only who brings its state can have it read."""
+
+    def find(self, state: str) -> Handshake | None:
+        """The handshake of a state, or None where it is unknown, spent or expired."""
+
+    def spend(self, state: str) -> bool:
+        """Forget it. True for the one caller who did."""
+
+
+class IdentityProvider(Protocol):
+    """What speaks to one identity provider, in whatever protocol."""
+
+    def state_of(self, answer: ProviderAnswer) -> str | None:
+        """The state of the handshake that `answer` claims to complete. Nothing is verified yet."""
+
+    def begin(self, handshake: Handshake) -> str:
+        """The address to send the browser to. Raises SSOInitiateFailed."""
+
+    def complete(self, handshake: Handshake, answer: ProviderAnswer) -> ExternalSubject:
+        """The person that the provider vouches for. Raises SSOFailed."""
 
 
 class TokenCache(Protocol):

@@ -14,12 +14,13 @@ from .audit import Audit, Event
 from .clients import Client
 from .credentials import credential_digest, new_credential
 from .device_authorization import consume, lease, refuse, release
-from .errors import AccessDenied, InvalidGrant, StaleLease, StoreUnavailable
+from .errors import AccessDenied, EmailBelongsToAccount, InvalidGrant, SSOFailed, StaleLease, StoreUnavailable
+from .external_subjects import ExternalSubjects
 from .keys import seal, unseal
 from .ports import AccountStore, AuthorizationStore, Clock, SessionStore, Stored
 from .rate_limits import is_same_network
 from .sessions import NewSession, TokenPrefixes
-from .subjects import AccountSubject
+from .subjects import Account, ExternalSubject, Subject
 
 
 class Redeemer:
@@ -34,6 +35,7 @@ class Redeemer:
         store: AuthorizationStore,
         sessions: SessionStore,
         accounts: AccountStore,
+        external_subjects: ExternalSubjects,
         prefixes: TokenPrefixes,
         redelivery_seconds: int,
         audit: Audit,
@@ -42,6 +44,7 @@ class Redeemer:
         self._store = store
         self._sessions = sessions
         self._accounts = accounts
+        self._external_subjects = external_subjects
         self._prefixes = prefixes
         self._redelivery_seconds = redelivery_seconds
         self._audit = audit
@@ -119,16 +122,25 @@ class Redeemer:
             reason=reason,
         )
 
+    def _admitted(self, subject: Subject) -> Account | None:
+        """The account of a subject that may still come in; None for an external one. Raises AccessDenied."""
+        if isinstance(subject, ExternalSubject):
+            try:
+                self._external_subjects.admit(subject)
+            except (EmailBelongsToAccount, SSOFailed) as error:
+                raise AccessDenied(detail=error.error) from error
+            return None
+        account = self._accounts.get(subject.account_id)
+        if account is None or not account.active:
+            raise AccessDenied(detail="the account is not active")
+        return account
+
     def _mint(self, leased: Stored, client: Client) -> dict[str, Any]:
         record = leased.record
         subject = record.subject
         if subject is None:
             raise AccessDenied(detail="approved without a subject")
-        account = None
-        if isinstance(subject, AccountSubject):
-            account = self._accounts.get(subject.account_id)
-            if account is None or not account.active:
-                raise AccessDenied(detail="the account is not active")
+        account = self._admitted(subject)
         token = new_credential(self._prefixes.of(subject))
         refresh_token = new_credential(self._prefixes.refresh) if client.refresh else None
         issued_at = self._clock()

@@ -10,12 +10,14 @@ from .answers import NewTokens, token_answer
 from .audit import Audit, Event
 from .clients import Client
 from .credentials import credential_digest, is_credential, new_credential
-from .errors import InvalidGrant
+from .errors import EmailBelongsToAccount, InvalidGrant, SSOFailed
+from .external_subjects import ExternalSubjects
 from .keys import seal, unseal
 from .ports import Clock, Rotation, RotationOutcome, SessionStore
 from .rate_limits import RateLimits
 from .scopes import Scopes
 from .sessions import Session, TokenPrefixes, facts
+from .subjects import ExternalSubject
 
 
 class Refresher:
@@ -29,6 +31,7 @@ class Refresher:
         self,
         *,
         sessions: SessionStore,
+        external_subjects: ExternalSubjects,
         scopes: Scopes,
         prefixes: TokenPrefixes,
         limits: RateLimits,
@@ -37,6 +40,7 @@ class Refresher:
         clock: Clock,
     ) -> None:
         self._sessions = sessions
+        self._external_subjects = external_subjects
         self._scopes = scopes
         self._prefixes = prefixes
         self._limits = limits
@@ -56,6 +60,7 @@ class Refresher:
         if session is None or session.client_id != client.client_id or session.expires_at <= self._clock():
             raise InvalidGrant(_INVALID, detail="unknown, ended or of another client")
         self._limits.hit("bearer", f"refresh {session.id}")
+        self._check_subject(session)
         tokens = self._new_tokens(session, client, self._scopes.narrowed(scope, session.scopes))
         answer = token_answer(tokens, session.id, session.subject, session.account)
         outcome, sealed = self._sessions.rotate(
@@ -78,6 +83,14 @@ class Refresher:
         if outcome is RotationOutcome.REUSED:
             self._audit.record(Event.REUSE_DETECTED, address=address, **facts(session))
         raise InvalidGrant(_INVALID, detail=outcome.value)
+
+    def _check_subject(self, session: Session) -> None:
+        # Of an account, the store asks as it rotates.
+        if isinstance(session.subject, ExternalSubject):
+            try:
+                self._external_subjects.admit(session.subject)
+            except (EmailBelongsToAccount, SSOFailed) as error:
+                raise InvalidGrant(_INVALID, detail=error.error) from error
 
     def _new_tokens(self, session: Session, client: Client, scopes: frozenset[str]) -> NewTokens:
         now = self._clock()

@@ -1,6 +1,7 @@
 """Whom a token speaks for, and what such a subject may ask for."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,31 @@ class Account:
     workspaces: tuple[Workspace, ...] = ()
 
     @property
+    def subject(self) -> AccountSubject:
+        return AccountSubject(self.id)
+
+    @property
     def default_workspace_id(self) -> str | None:
         """The workspace joined first; None for an account without one."""
         return self.workspaces[0].id if self.workspaces else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Approval:
+    """The right of an external subject, fresh from its provider, to decide about one device authorization.
+
+    It lies in a cookie of its browser, encrypted. `id` is spent by the decision. `user_code` is
+    normalised; `authorization_id` names the record behind it. `csrf_token` is what pages of others
+    must not know; `expires_at` is aware UTC.
+    """
+
+    id: str
+    subject: ExternalSubject
+    user_code: str
+    authorization_id: str
+    csrf_token: str
+    expires_at: datetime
+
+
+# Who decides: a signed-in account, or an external subject with an approval. Both have a `subject`.
+Decider = Account | Approval

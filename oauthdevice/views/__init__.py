@@ -10,6 +10,9 @@ def includeme(config: Configurator) -> None:
     settings: Settings = config.registry["oauthdevice.settings"]
     config.include(".account", route_prefix=settings.api_prefix)
     config.include(".tokens", route_prefix=settings.api_prefix)
+    if settings.has_sso:
+        config.include(".sso", route_prefix=settings.api_prefix)
+        config.include(".sso_pages")
     if settings.legacy_mounts:
         config.include(".legacy")
     config.include(".metadata")

@@ -23,15 +23,20 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.InvalidToken: 401,
     errors.LoginRequired: 401,
     errors.LoginFailed: 401,
+    errors.NoApproval: 401,
     errors.InsufficientScope: 403,
     errors.CSRFMismatch: 403,
+    errors.EmailBelongsToAccount: 403,
     errors.ExpiredOrUnknown: 404,
     errors.NoSuchSession: 404,
+    errors.UserCodeGone: 404,
     errors.AlreadyResolved: 409,
     errors.AlreadyClaimed: 409,
+    errors.UserCodeNotPending: 409,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     errors.RateLimited: 429,
+    errors.SSOInitiateFailed: 502,
     errors.Unavailable: 503,
 }
 
@@ -73,13 +78,18 @@ def includeme(config: Configurator) -> None:
 def tell(error: errors.DomainError, request: Request) -> Response:
     """Any domain error as JSON or as a page."""
     status = status_of(error)
-    if error.detail:
-        log.log(logging.WARNING if status >= 500 else logging.INFO, "%s: %s", error.error, error.detail)
+    log_detail(error, status)
     if not is_page(request):
         return answer_json(error)
     response = _page(error, status, request)
     response.headers.update(_headers(error))
     return response
+
+
+def log_detail(error: errors.DomainError, status: int) -> None:
+    """What the caller is not told."""
+    if error.detail:
+        log.log(logging.WARNING if status >= 500 else logging.INFO, "%s: %s", error.error, error.detail)
 
 
 def answer_json(error: errors.DomainError) -> Response:
@@ -148,7 +158,7 @@ def _headers(error: errors.DomainError) -> dict[str, str]:
         # RFC 6750 §3.1: no error code where the request brought no token.
         told = "" if error.detail == "missing" else f', error="{error.error}", error_description="{error.description}"'
         return {"WWW-Authenticate": f'Bearer realm="oauthdevice"{told}'}
-    if isinstance(error, errors.LoginRequired):
+    if isinstance(error, errors.LoginRequired | errors.NoApproval):
         # RFC 9110 §15.5.2 asks for a challenge with every 401; a cookie has no registered scheme.
         return {"WWW-Authenticate": 'Session realm="oauthdevice"'}
     if isinstance(error, errors.InsufficientScope):

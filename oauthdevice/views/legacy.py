@@ -2,7 +2,8 @@
 
 from pyramid.config import Configurator
 
-from . import account, tokens
+from ..settings import Settings
+from . import account, sso, tokens
 from .service import OAuthService
 
 # Path -> the service that answers there too.
@@ -15,8 +16,16 @@ MOUNTS: dict[str, OAuthService] = {
     "/v1/me": tokens.account,
     "/v1/oauth/authorizations/self": tokens.own_session,
 }
+# As MOUNTS, where SSO is on.
+SSO_MOUNTS: dict[str, OAuthService] = {
+    "/v1/oauth/device/sso-initiate": sso.sso_initiate,
+    "/v1/device/sso-complete": sso.sso_complete,
+    "/v1/oauth/device/approval-context": sso.approval_context,
+    "/v1/oauth/device/approve-external": sso.approve_external,
+}
 
 
 def includeme(config: Configurator) -> None:
-    for path, service in MOUNTS.items():
+    settings: Settings = config.registry["oauthdevice.settings"]
+    for path, service in {**MOUNTS, **(SSO_MOUNTS if settings.has_sso else {})}.items():
         config.add_cornice_service(service.at(f"legacy_{service.name}", path))

@@ -15,11 +15,22 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.static import QueryStringConstantCacheBuster
 
-from ..domain.codes import USER_CODE_ALPHABET, format_user_code, strip_user_code
-from ..domain.errors import AlreadyResolved, DomainError, ExpiredOrUnknown, LoginFailed, NotOpened
+from ..domain.codes import USER_CODE_ALPHABET, format_user_code, normalise_user_code, strip_user_code
+from ..domain.errors import (
+    SSO_ERRORS,
+    AlreadyResolved,
+    DomainError,
+    ExpiredOrUnknown,
+    LoginFailed,
+    NoApproval,
+    NotOpened,
+    SSOFailed,
+)
+from ..domain.subjects import Account, Approval, Decider
 from ..schemas.body import deserialise, read_body, read_query
 from ..schemas.pages import decision_form, enter_code_form, login_form
 from ..security import forget_sign_in, remember_sign_in
+from ..sso_cookies import clear_approval
 from .errors import status_of
 
 # The values of the page's template, or an answer of its own.
@@ -34,7 +45,7 @@ def includeme(config: Configurator) -> None:
     # After an upgrade, no browser shows new pages with an old stylesheet.
     config.add_cache_buster("oauthdevice:static", QueryStringConstantCacheBuster(version("oauthdevice")))
     config.add_route("home", "/")
-    config.add_view(lambda request: _go(request, "/device"), route_name="home")
+    config.add_view(lambda request: go(request, "/device"), route_name="home")
     for name, path, get, post in (
         ("enter_code", "/device", show_enter_code, post_enter_code),
         ("login", "/login", show_login, post_login),
@@ -54,9 +65,19 @@ def includeme(config: Configurator) -> None:
 
 
 def show_enter_code(request: Request) -> Answer:
-    """The field for the code, filled from a link if there is one. A link does no more than that."""
-    linked = [value for name, value in read_query(request) if name == "user_code"][:1]
-    return _enter_code_page(request, linked[0][:64] if linked else "")
+    """The field for the code, filled from a link if there is one. A link does no more than that.
+
+    Where SSO is on, the way back from the provider leads here too.
+    """
+    query = dict(read_query(request))
+    if request.options.has_sso and "sso_error" in query:
+        raise next((one for one in SSO_ERRORS if one.error == query["sso_error"]), SSOFailed)()
+    if request.options.has_sso and "sso_verified" in query:
+        if request.approval is None:
+            raise NoApproval()
+        request.session[_USER_CODE] = request.approval.user_code
+        return go(request, "/device/consent")
+    return _enter_code_page(request, query.get("user_code", "")[:64])
 
 
 def post_enter_code(request: Request) -> Answer:
@@ -69,14 +90,14 @@ def post_enter_code(request: Request) -> Answer:
     except (ExpiredOrUnknown, AlreadyResolved) as error:
         return _enter_code_page(request, typed, problem=_problem(typed, error), status=status_of(error))
     request.session[_USER_CODE] = user_code
-    return _go(request, "/device/consent" if request.account else "/login")
+    return go(request, "/device/consent" if request.account else "/login")
 
 
 def show_login(request: Request) -> Answer:
     """The sign-in form; who is signed in already goes on."""
     if request.account is not None:
         return _go_on(request)
-    return _login_page(request)
+    return login_page(request)
 
 
 def post_login(request: Request) -> Answer:
@@ -85,45 +106,51 @@ def post_login(request: Request) -> Answer:
     try:
         sign_in = request.accounts.sign_in(form["email"], form["password"], request.remote_addr or "")
     except LoginFailed as error:
-        return _login_page(request, email=form["email"], problem="failed", status=status_of(error))
+        return login_page(request, email=form["email"], problem="failed", status=status_of(error))
     remember_sign_in(request, sign_in.key, kept=(_USER_CODE,))
     return _go_on(request)
 
 
 def show_consent(request: Request) -> Answer:
     """Who asks for what. From here on the code is this person's to decide."""
-    user_code = request.session.get(_USER_CODE)
+    user_code = waiting_code(request)
     if user_code is None:
-        return _go(request, "/device")
-    if request.account is None:
-        return _go(request, "/login")
+        return go(request, "/device")
+    decider = _decider(request, user_code)
+    if decider is None:
+        return go(request, "/login")
     with _forgetting_a_dead_code(request):
-        opened = request.approvals.open(user_code, request.account, request.remote_addr or "")
-    return {"account": request.account, "opened": opened}
+        opened = _decisions(request, decider).open(user_code, decider, request.remote_addr or "")
+    return {"account": request.account, "decider": decider, "opened": opened}
 
 
 def post_consent(request: Request) -> Answer:
     """The decision: exactly one of any number counts."""
-    if request.account is None:
-        return _go(request, "/login")
     parameters = read_body(request)
     form = deserialise(decision_form, parameters)
+    decider = _decider(request, form["user_code"])
+    if decider is None:
+        return go(request, "/login")
+    decisions = _decisions(request, decider)
     approved, address = form["decision"] == "approve", request.remote_addr or ""
     # One box a scope: the only parameter of ours that comes more than once.
     ticked = frozenset(value for name, value in parameters if name == "scope")
     with _forgetting_a_dead_code(request):
         if approved:
             try:
-                client = request.approvals.approve(form["user_code"], request.account, address, ticked, on_page=True)
+                client = decisions.approve(form["user_code"], decider, address, ticked, on_page=True)
             except NotOpened:
                 request.session[_USER_CODE] = form["user_code"]
-                return _go(request, "/device/consent")
+                return go(request, "/device/consent")
         else:
-            client = request.approvals.deny(form["user_code"], request.account, address)
+            client = decisions.deny(form["user_code"], decider, address)
     request.session.pop(_USER_CODE, None)
     outcome = "approved" if approved else "denied"
     request.session[_OUTCOME] = [outcome, client.name]
-    return _go(request, f"/device/{outcome}")
+    response = go(request, f"/device/{outcome}")
+    if isinstance(decider, Approval):
+        clear_approval(request, response)
+    return response
 
 
 def refuse_method(request: Request) -> Answer:
@@ -137,7 +164,7 @@ def show_outcome(request: Request) -> Answer:
     """What became of it, and what to do next."""
     outcome, client_name = request.session.get(_OUTCOME, (None, None))
     if request.matched_route.name != outcome:
-        return _go(request, "/device")
+        return go(request, "/device")
     return {"account": request.account, "client_name": client_name}
 
 
@@ -147,9 +174,12 @@ def show_logout(request: Request) -> Answer:
 
 
 def post_logout(request: Request) -> Answer:
-    """End this browser's sign-in."""
+    """End this browser's sign-in, and forget what its provider vouched for."""
     forget_sign_in(request)
-    return _go(request, "/login")
+    response = go(request, "/login")
+    if request.options.has_sso:
+        clear_approval(request, response)
+    return response
 
 
 @contextmanager
@@ -163,16 +193,47 @@ def _forgetting_a_dead_code(request: Request) -> Iterator[None]:
         raise
 
 
+def waiting_code(request: Request) -> str | None:
+    """The normalised user_code that was entered in this browser and not decided here."""
+    user_code: str | None = request.session.get(_USER_CODE)
+    return user_code
+
+
+def _decider(request: Request, user_code: str) -> Decider | None:
+    """Who decides about this code: whom a provider has just vouched for, for this code, or the account."""
+    approval: Approval | None = request.approval
+    if approval is not None and approval.user_code == normalise_user_code(user_code):
+        return approval
+    account: Account | None = request.account
+    return account
+
+
+def _decisions(request: Request, decider: Decider) -> Any:
+    """The branch that a decider belongs to; both take the same calls."""
+    return request.sso if isinstance(decider, Approval) else request.approvals
+
+
 def _enter_code_page(request: Request, typed: str, problem: str = "", status: int = 200) -> dict[str, Any]:
     request.response.status_int = status
     return {"account": request.account, "typed": typed, "problem": problem}
 
 
-def _login_page(request: Request, email: str = "", problem: str = "", status: int = 200) -> dict[str, Any]:
+def login_page(
+    request: Request, *, email: str = "", sso_email: str = "", problem: str = "", status: int = 200
+) -> dict[str, Any]:
+    """The values of the sign-in page, for an account and for a person known to an identity provider."""
     request.response.status_int = status
-    waiting = request.session.get(_USER_CODE)
-    user_code = format_user_code(waiting) if waiting else ""
-    return {"account": None, "email": email, "problem": problem, "user_code": user_code}
+    waiting = waiting_code(request)
+    providers = request.sso.choices
+    return {
+        "account": None,
+        "email": email,
+        "sso_email": sso_email,
+        "problem": problem,
+        "user_code": format_user_code(waiting) if waiting else "",
+        "providers": providers,
+        "by_email": any(provider.email_domains for provider in providers),
+    }
 
 
 def _problem(typed: str, error: DomainError) -> str:
@@ -184,10 +245,10 @@ def _problem(typed: str, error: DomainError) -> str:
 
 
 def _go_on(request: Request) -> HTTPSeeOther:
-    return _go(request, "/device/consent" if _USER_CODE in request.session else "/device")
+    return go(request, "/device/consent" if _USER_CODE in request.session else "/device")
 
 
-def _go(request: Request, path: str) -> HTTPSeeOther:
+def go(request: Request, path: str) -> HTTPSeeOther:
     """A redirect inside this server, built from `public_url`: the Host header has no say."""
     # The response callbacks that set the session cookie run on it as on any other answer.
     return HTTPSeeOther(request.options.public_url + path)

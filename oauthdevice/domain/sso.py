@@ -1,0 +1,227 @@
+"""The sign-in at an identity provider: out with a handshake, back with the approval of an external subject.
+
+The approval lets its browser decide about the one code that the handshake was for.
+"""
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from datetime import timedelta
+
+from . import codes
+from .approvals import Approvals, Opened
+from .audit import Audit, Event
+from .clients import Client
+from .credentials import credential_digest
+from .errors import (
+    AlreadyResolved,
+    DomainError,
+    EmailBelongsToAccount,
+    ExpiredOrUnknown,
+    InvalidRequest,
+    InvalidUserCode,
+    NoApproval,
+    SSOCancelled,
+    SSOFailed,
+    SSOInitiateFailed,
+    UserCodeGone,
+    UserCodeMismatch,
+    UserCodeNotPending,
+)
+from .external_subjects import ExternalSubjects
+from .identity_providers import Handshake, Provider, ProviderAnswer
+from .ports import Clock, HandshakeStore, IdentityProvider
+from .rate_limits import RateLimits, network
+from .subjects import Approval, ExternalSubject
+
+APPROVAL_SECONDS = 300
+# What a provider answers where the person went back (RFC 6749 §4.1.2.1).
+_CANCELLED = "access_denied"
+
+
+class SSO:
+    """`declared` and `providers` are the same providers by name: what the ini says, and what speaks to them."""
+
+    def __init__(
+        self,
+        *,
+        declared: Mapping[str, Provider],
+        providers: Mapping[str, IdentityProvider],
+        store: HandshakeStore,
+        approvals: Approvals,
+        subjects: ExternalSubjects,
+        limits: RateLimits,
+        audit: Audit,
+        clock: Clock,
+    ) -> None:
+        self._declared = declared
+        self._providers = providers
+        self._store = store
+        self._approvals = approvals
+        self._subjects = subjects
+        self._limits = limits
+        self._audit = audit
+        self._clock = clock
+
+    @property
+    def choices(self) -> tuple[Provider, ...]:
+        """The providers that a person may choose from, in the order of the ini."""
+        return tuple(self._declared.values())
+
+    def provider_of(self, email: str) -> Provider | None:
+        """The provider that is for the domain of an e-mail, or None."""
+        domain = email.strip().rpartition("@")[2].casefold()
+        return next((one for one in self._declared.values() if domain in one.email_domains), None)
+
+    def begin(self, user_code: str, provider: str | None, browser: str, address: str, login_hint: str = "") -> str:
+        """The address at the provider to send this browser to.
+
+        `browser` is the secret in its cookie. `provider` may be None where there is only one. Raises
+        InvalidUserCode, InvalidRequest, SSOInitiateFailed, RateLimited, StoreUnavailable.
+        """
+        self._limits.hit("sso_initiate", network(address))
+        name = self._chosen(provider)
+        try:
+            asked = self._approvals.waiting(user_code)
+        except (ExpiredOrUnknown, AlreadyResolved) as error:
+            raise InvalidUserCode() from error
+        handshake = Handshake(
+            provider=name,
+            state=secrets.token_urlsafe(32),
+            nonce=secrets.token_urlsafe(32),
+            code_verifier=secrets.token_urlsafe(48),
+            browser=credential_digest(browser),
+            user_code=codes.normalise_user_code(user_code) or "",
+            authorization_id=asked.id,
+            login_hint=login_hint,
+        )
+        address_there = self._providers[name].begin(handshake)
+        self._store.keep(handshake)
+        return address_there
+
+    def complete(self, answer: ProviderAnswer, browser: str, address: str) -> Approval:
+        """The approval of the person that the provider vouches for, in the browser that went there.
+
+        A handshake serves once, but an outage or a refusal of ours does not use it up. Raises
+        SSOFailed, SSOCancelled, EmailBelongsToAccount, UserCodeNotPending, StoreUnavailable.
+        """
+        handshake = self._handshake(answer, browser)
+        subject = self._subject(handshake, answer, address)
+        try:
+            self._approvals.waiting(handshake.user_code)
+        except (ExpiredOrUnknown, AlreadyResolved) as error:
+            raise UserCodeNotPending() from error
+        self._admit(subject, handshake.authorization_id, address)
+        if not self._store.spend(handshake.state):
+            raise SSOFailed(detail="the handshake was completed by another request")
+        self._audit.record(Event.LOGIN, subject=subject, address=address, token_id=handshake.authorization_id)
+        return Approval(
+            id=secrets.token_urlsafe(16),
+            subject=subject,
+            user_code=handshake.user_code,
+            authorization_id=handshake.authorization_id,
+            csrf_token=secrets.token_urlsafe(32),
+            expires_at=self._clock() + timedelta(seconds=APPROVAL_SECONDS),
+        )
+
+    def context(self, approval: Approval, address: str) -> Opened:
+        """As `open`, for a program. Raises NoApproval where there is nothing left to decide."""
+        try:
+            return self.open(approval.user_code, approval, address)
+        except UserCodeNotPending as error:
+            raise NoApproval() from error
+
+    def open(self, user_code: str, approval: Approval, address: str) -> Opened:
+        """What the code of an approval asks for; from now on it is this subject's to decide.
+
+        Raises UserCodeMismatch, UserCodeGone, UserCodeNotPending, AlreadyClaimed, InvalidScope.
+        """
+        _must_match(approval, user_code)
+        try:
+            return self._approvals.open(user_code, approval, address)
+        except (ExpiredOrUnknown, AlreadyResolved) as error:
+            raise _no_longer_pending(error) from error
+
+    def approve(
+        self,
+        user_code: str,
+        approval: Approval,
+        address: str,
+        ticked: frozenset[str] | None = None,
+        *,
+        on_page: bool = False,
+    ) -> Client:
+        """Let the client, which is returned, have a token. See `Approvals.approve`.
+
+        Raises UserCodeMismatch, UserCodeGone, UserCodeNotPending, ApprovalConsumed, AlreadyClaimed,
+        EmailBelongsToAccount, SSOFailed, InvalidScope, NotOpened, RateLimited, StoreUnavailable.
+        """
+        _must_match(approval, user_code)
+        self._admit(approval.subject, approval.authorization_id, address)
+        try:
+            return self._approvals.approve(user_code, approval, address, ticked, on_page=on_page)
+        except (ExpiredOrUnknown, AlreadyResolved) as error:
+            raise _no_longer_pending(error) from error
+
+    def deny(self, user_code: str, approval: Approval, address: str) -> Client:
+        """Refuse the client, which is returned. Raises as `approve` does."""
+        _must_match(approval, user_code)
+        try:
+            return self._approvals.deny(user_code, approval, address)
+        except (ExpiredOrUnknown, AlreadyResolved) as error:
+            raise _no_longer_pending(error) from error
+
+    def _chosen(self, provider: str | None) -> str:
+        if provider is None and len(self._providers) > 1:
+            raise InvalidRequest("Missing parameter: provider.")
+        if provider is None and not self._providers:
+            raise SSOInitiateFailed(detail="no [sso:NAME] section declares a provider")
+        name = provider or next(iter(self._providers))
+        if name not in self._providers:
+            raise InvalidRequest("There is no such provider.")
+        return name
+
+    def _handshake(self, answer: ProviderAnswer, browser: str) -> Handshake:
+        named = (provider.state_of(answer) for provider in self._providers.values())
+        state = next((one for one in named if one), None)
+        handshake = self._store.find(state) if state else None
+        if handshake is None or handshake.provider not in self._providers:
+            raise SSOFailed(detail="the state is missing, unknown, used or expired")
+        # The state alone would let a stranger finish his own sign-in in this browser (RFC 9700 §4.7).
+        if not browser or not hmac.compare_digest(handshake.browser, credential_digest(browser)):
+            raise SSOFailed(detail="the sign-in was begun in another browser")
+        return handshake
+
+    def _subject(self, handshake: Handshake, answer: ProviderAnswer, address: str) -> ExternalSubject:
+        try:
+            if answer.error == _CANCELLED:
+                raise SSOCancelled()
+            if answer.error is not None:
+                raise SSOFailed(detail="the provider answered with an error")
+            return self._providers[handshake.provider].complete(handshake, answer)
+        except (SSOFailed, SSOCancelled) as error:
+            self._store.spend(handshake.state)
+            self._audit.record(
+                Event.LOGIN_FAILED,
+                subject=f"provider:{handshake.provider}",
+                token_id=handshake.authorization_id,
+                address=address,
+                reason=error.error,
+            )
+            raise
+
+    def _admit(self, subject: ExternalSubject, token_id: str, address: str) -> None:
+        try:
+            self._subjects.admit(subject)
+        except (EmailBelongsToAccount, SSOFailed) as error:
+            self._audit.record(Event.REJECTED, subject=subject, token_id=token_id, address=address, reason=error.error)
+            raise
+
+
+def _must_match(approval: Approval, user_code: str) -> None:
+    if codes.normalise_user_code(user_code) != approval.user_code:
+        raise UserCodeMismatch()
+
+
+def _no_longer_pending(error: DomainError) -> UserCodeNotPending:
+    return UserCodeGone() if isinstance(error, ExpiredOrUnknown) else UserCodeNotPending()

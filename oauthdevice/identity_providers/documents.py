@@ -1,0 +1,79 @@
+"""JSON documents of identity providers: fetched with a timeout, kept for a while."""
+
+import json
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Generic, TypeGuard, TypeVar
+
+import requests
+
+from ..domain.ports import Clock
+
+Document = dict[str, Any]
+T = TypeVar("T")
+
+# How long a document is taken for what it was.
+FRESH = timedelta(hours=1)
+
+
+class Unreachable(Exception):
+    """A provider did not answer in time, or answered what it should not. The text is for the log."""
+
+
+def fetch(url: str, timeout_seconds: int, *, posted: Document | None = None) -> Document:
+    """The JSON object at an address, or the answer to the one `posted` there. Raises Unreachable.
+
+    No redirect is followed: an address that moved is to be declared anew.
+    """
+    method = "GET" if posted is None else "POST"
+    headers = {"Accept": "application/json"}
+    try:
+        answer = requests.request(
+            method, url, json=posted, headers=headers, timeout=timeout_seconds, allow_redirects=False
+        )
+        document = answer.json() if answer.status_code == requests.codes.ok else None
+    except (requests.RequestException, ValueError) as error:
+        raise Unreachable(f"{method} {url}: {type(error).__name__}") from error
+    if not isinstance(document, dict):
+        raise Unreachable(f"{method} {url}: status {answer.status_code} or no JSON object")
+    return document
+
+
+def is_address(found: object, *, secure_as: str) -> TypeGuard[str]:
+    """True for an absolute address: of https, or of http where the declared address `secure_as` is."""
+    schemes = ("https://",) if secure_as.startswith("https:") else ("https://", "http://")
+    return isinstance(found, str) and found.startswith(schemes) and found.isascii() and found.isprintable()
+
+
+def read_file(path: str) -> Document:
+    """The JSON object in a file. Raises Unreachable."""
+    try:
+        document = json.loads(Path(path).read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise Unreachable(f"{path}: {type(error).__name__}") from error
+    if not isinstance(document, dict):
+        raise Unreachable(f"{path}: no JSON object")
+    return document
+
+
+class Kept(Generic[T]):
+    """What `load` gave, for an hour. `load` may raise Unreachable."""
+
+    def __init__(self, load: Callable[[], T], clock: Clock) -> None:
+        self._load = load
+        self._clock = clock
+        self._kept: tuple[T, datetime] | None = None
+
+    def get(self) -> T:
+        """What is kept, or loaded where nothing is. Raises Unreachable."""
+        kept = self._kept
+        if kept is not None and self._clock() - kept[1] < FRESH:
+            return kept[0]
+        return self.renewed()
+
+    def renewed(self) -> T:
+        """What is loaded now, and kept from now on. Raises Unreachable."""
+        loaded = self._load()
+        self._kept = (loaded, self._clock())
+        return loaded

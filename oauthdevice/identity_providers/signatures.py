@@ -1,0 +1,79 @@
+"""Signed statements of others (JWS, RFC 7515) and the keys that verify them (JWK sets, RFC 7517)."""
+
+import json
+from typing import Any
+
+from joserfc import jws, jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import Key, KeySet, OctKey
+
+from ..domain.errors import SSOFailed
+from .documents import Document, Kept, Unreachable
+
+# What a key may verify is said by the key, never by the statement: so no public key is ever a shared
+# secret (RFC 8725 §3.1), and `none` is nothing.
+ALGORITHMS = {
+    "RSA": ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
+    "EC": ["ES256", "ES384", "ES512"],
+    "OKP": ["Ed25519", "EdDSA"],
+    "oct": ["HS256", "HS384", "HS512"],
+}
+
+
+def read_keys(document: Document, *, symmetric: bool = False) -> KeySet:
+    """The signing keys of a JWK set that we understand, shared secrets only if `symmetric`. Raises Unreachable."""
+    try:
+        keys = KeySet.import_key_set({"keys": document["keys"]})
+    except (JoseError, LookupError, TypeError, ValueError, AttributeError) as error:
+        raise Unreachable(f"not a JWK set: {type(error).__name__}") from error
+    usable = [key for key in keys if key.get("use") != "enc" and (symmetric or not isinstance(key, OctKey))]
+    if not usable:
+        raise Unreachable("a JWK set without a key for signatures")
+    return KeySet(usable)
+
+
+def algorithms_of(key: Key) -> list[str]:
+    """The algorithms that a key may be used with; the one that it names itself, where it names one."""
+    named = key.get("alg")
+    possible = ALGORITHMS[key.key_type]
+    return possible if named is None else [one for one in possible if one == named]
+
+
+def verified(statement: str, keys: Kept[KeySet], *, named_key: bool) -> jwt.Token:
+    """The header and claims of a statement, once a key of `keys` verifies it; the claims are not looked at.
+
+    `named_key`: the statement must name its key (`kid`). Keys are loaded anew where none fits: the
+    issuer may have rotated them. Raises SSOFailed, Unreachable.
+    """
+    try:
+        return _verified(statement, keys.get(), named_key)
+    except JoseError:
+        pass
+    try:
+        return _verified(statement, keys.renewed(), named_key)
+    except JoseError as error:
+        raise SSOFailed(detail=f"a signature was refused: {error}") from error
+
+
+def unverified_claim(statement: str, name: str) -> str | None:
+    """A claim as a statement makes it, whoever made it; None where there is no such text."""
+    try:
+        claims = jws.extract_compact(statement.encode()).payload
+        claim: Any = json.loads(claims or b"").get(name)
+    except (JoseError, ValueError, AttributeError):
+        return None
+    return claim if isinstance(claim, str) else None
+
+
+def _verified(statement: str, keys: KeySet, named_key: bool) -> jwt.Token:
+    header = jws.extract_compact(statement.encode()).headers()
+    kid = header.get("kid")
+    # get_by_kid takes the only key of a set for a statement that names none.
+    key = keys.get_by_kid(kid if named_key or kid is not None else None)
+    if named_key and kid is None:
+        raise JoseError("no kid")
+    algorithms = algorithms_of(key)
+    if not algorithms:
+        raise JoseError("the key is for no algorithm that we take")
+    registry = jws.JWSRegistry(algorithms=algorithms, strict_check_header=False)
+    return jwt.decode(statement, key, registry=registry)

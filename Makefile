@@ -6,10 +6,18 @@ BIN := $(VENV)/bin
 # Pyramid 2.1 imports pkg_resources, which warns of its own end at every start.
 export PYTHONWARNINGS ?= ignore:pkg_resources is deprecated as an API:UserWarning
 
-.PHONY: serve test lint clean
+# Who can sign in at the demo identity provider; the second has an account here and is sent back to it.
+ADA := {"sub": "ada", "email": "ada@corp.example", "email_verified": true}
+DEMO := {"sub": "demo", "email": "demo@example.com", "email_verified": true}
+
+.PHONY: serve serve-sso test lint clean
 
 serve: $(VENV)/.serve
 	$(BIN)/pserve development.ini
+
+serve-sso: $(VENV)/.demo
+	@PYTHONWARNINGS=ignore $(BIN)/oidc-provider-mock --port 9400 --user-claims '$(ADA)' --user-claims '$(DEMO)' & \
+	trap "kill $$!" EXIT; $(BIN)/pserve sso-demo.ini
 
 test: $(VENV)/.test
 	$(BIN)/pytest
@@ -25,6 +33,10 @@ $(BIN)/pip:
 $(VENV)/.serve: setup.cfg pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable .
 	touch $@
+
+$(VENV)/.demo: setup.cfg pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
+	touch $@ $(VENV)/.serve
 
 $(VENV)/.test: setup.cfg pyproject.toml tests/install-servers.sh | $(BIN)/pip
 	sh tests/install-servers.sh

@@ -25,6 +25,8 @@ def prepare(settings: Settings, ini_file: str) -> None:
     print(f"\n  oauthdevice is at {settings.public_url}/device", file=sys.stderr)
     if settings.demo_email:
         _tell_demo_account(settings, ini_file)
+    for provider in settings.identity_providers.values() if settings.has_sso else ():
+        print(f"  Or with {provider.label} ({provider.issuer})", file=sys.stderr)
     client_id = next(iter(settings.clients))
     endpoint = f"{settings.public_url}{settings.api_prefix}/oauth/device/code"
     print(f"  Try:  curl -d client_id={client_id} {endpoint}\n", file=sys.stderr, flush=True)

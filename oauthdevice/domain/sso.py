@@ -184,11 +184,12 @@ class SSO:
     def _handshake(self, answer: ProviderAnswer, browser: str) -> Handshake:
         named = (provider.state_of(answer) for provider in self._providers.values())
         state = next((one for one in named if one), None)
-        handshake = self._store.find(state) if state else None
+        # A state of ours is ASCII; so is the secret of a browser.
+        handshake = self._store.find(state) if state and state.isascii() else None
         if handshake is None or handshake.provider not in self._providers:
             raise SSOFailed(detail="the state is missing, unknown, used or expired")
         # The state alone would let a stranger finish his own sign-in in this browser (RFC 9700 §4.7).
-        if not browser or not hmac.compare_digest(handshake.browser, credential_digest(browser)):
+        if not browser.isascii() or not hmac.compare_digest(handshake.browser, credential_digest(browser)):
             raise SSOFailed(detail="the sign-in was begun in another browser")
         return handshake
 

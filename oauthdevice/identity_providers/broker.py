@@ -16,7 +16,7 @@ from ..domain.external_subjects import vouched_for
 from ..domain.identity_providers import HANDSHAKE_SECONDS, BrokerProvider, Handshake, ProviderAnswer
 from ..domain.ports import Clock
 from ..domain.subjects import ExternalSubject
-from .documents import Kept, Unreachable, fetch, is_address, read_file
+from .documents import Kept, Unreachable, cause, fetch, is_address, read_file
 from .signatures import algorithms_of, read_keys, unverified_claim, verified
 
 STATE_AUDIENCE = "api.sso.state_envelope"
@@ -51,7 +51,8 @@ class Broker:
         try:
             reply = fetch(initiate_url, self._timeout, posted={"signed_state": self._signed_state(handshake)})
         except (Unreachable, JoseError) as error:
-            raise SSOInitiateFailed(detail=f"{self._provider.name}: {error}") from error
+            told = str(error) if isinstance(error, Unreachable) else cause(error)
+            raise SSOInitiateFailed(detail=f"{self._provider.name}: {told}") from error
         address = reply.get("url")
         if not is_address(address, secure_as=initiate_url):
             raise SSOInitiateFailed(detail=f"{self._provider.name}: told no address")
@@ -67,7 +68,7 @@ class Broker:
         except Unreachable as error:
             raise SSOFailed(detail=f"{provider.name}: {error}") from error
         except JoseError as error:
-            raise SSOFailed(detail=f"{provider.name}: {error}") from error
+            raise SSOFailed(detail=f"{provider.name}: {cause(error)}") from error
         if not all(isinstance(claims[name], str) for name in ("nonce", "email", "issuer", "user_code")):
             raise SSOFailed(detail=f"{provider.name}: a claim is no text")
         if not 0 < claims["exp"] - claims["iat"] <= ASSERTION_MAX_SECONDS:

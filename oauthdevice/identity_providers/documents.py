@@ -21,6 +21,12 @@ class Unreachable(Exception):
     """A provider did not answer in time, or answered what it should not. The text is for the log."""
 
 
+def cause(error: Exception) -> str:
+    """The kind of an error, for the log. Not its text, which may quote a code, a token or a stranger."""
+    parts = (type(error).__name__, getattr(error, "error", None), getattr(error, "claim", None))
+    return " ".join(part for part in parts if isinstance(part, str) and part.isprintable() and 0 < len(part) <= 64)
+
+
 def fetch(url: str, timeout_seconds: int, *, posted: Document | None = None) -> Document:
     """The JSON object at an address, or the answer to the one `posted` there. Raises Unreachable.
 
@@ -34,7 +40,7 @@ def fetch(url: str, timeout_seconds: int, *, posted: Document | None = None) -> 
         )
         document = answer.json() if answer.status_code == requests.codes.ok else None
     except (requests.RequestException, ValueError) as error:
-        raise Unreachable(f"{method} {url}: {type(error).__name__}") from error
+        raise Unreachable(f"{method} {url}: {cause(error)}") from error
     if not isinstance(document, dict):
         raise Unreachable(f"{method} {url}: status {answer.status_code} or no JSON object")
     return document
@@ -51,7 +57,7 @@ def read_file(path: str) -> Document:
     try:
         document = json.loads(Path(path).read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise Unreachable(f"{path}: {type(error).__name__}") from error
+        raise Unreachable(f"{path}: {cause(error)}") from error
     if not isinstance(document, dict):
         raise Unreachable(f"{path}: no JSON object")
     return document

@@ -17,7 +17,7 @@ from ..domain.external_subjects import vouched_for
 from ..domain.identity_providers import Handshake, OIDCProvider, ProviderAnswer
 from ..domain.ports import Clock
 from ..domain.subjects import ExternalSubject
-from .documents import Document, Kept, Unreachable, fetch, is_address
+from .documents import Document, Kept, Unreachable, cause, fetch, is_address
 from .signatures import read_keys, verified
 
 # How far the clock of a provider may be from ours.
@@ -70,8 +70,7 @@ class OpenIDConnect:
         except Unreachable as error:
             raise SSOFailed(detail=str(error)) from error
         except (AuthlibBaseError, JoseError, requests.RequestException, ValueError, TypeError, LookupError) as error:
-            # Neither the code nor the token is in the name of an error; either may be in its text.
-            raise SSOFailed(detail=f"{self._provider.name}: {type(error).__name__}") from error
+            raise SSOFailed(detail=f"{self._provider.name}: {cause(error)}") from error
         if not _is_true(claims.get(self._provider.email_verified_claim)):
             raise SSOFailed(detail=f"{self._provider.name}: the e-mail is not verified")
         return vouched_for(self._provider.issuer, subject_id, claims.get("email"), self._provider.email_domains)

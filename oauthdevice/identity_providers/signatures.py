@@ -8,7 +8,7 @@ from joserfc.errors import JoseError
 from joserfc.jwk import Key, KeySet, OctKey
 
 from ..domain.errors import SSOFailed
-from .documents import Document, Kept, Unreachable
+from .documents import Document, Kept, Unreachable, cause
 
 # What a key may verify is said by the key, never by the statement: so no public key is ever a shared
 # secret (RFC 8725 §3.1), and `none` is nothing.
@@ -25,7 +25,7 @@ def read_keys(document: Document, *, symmetric: bool = False) -> KeySet:
     try:
         keys = KeySet.import_key_set({"keys": document["keys"]})
     except (JoseError, LookupError, TypeError, ValueError, AttributeError) as error:
-        raise Unreachable(f"not a JWK set: {type(error).__name__}") from error
+        raise Unreachable(f"not a JWK set: {cause(error)}") from error
     usable = [key for key in keys if key.get("use") != "enc" and (symmetric or not isinstance(key, OctKey))]
     if not usable:
         raise Unreachable("a JWK set without a key for signatures")
@@ -52,7 +52,7 @@ def verified(statement: str, keys: Kept[KeySet], *, named_key: bool) -> jwt.Toke
     try:
         return _verified(statement, keys.renewed(), named_key)
     except JoseError as error:
-        raise SSOFailed(detail=f"a signature was refused: {error}") from error
+        raise SSOFailed(detail=f"a signature was refused: {cause(error)}") from error
 
 
 def unverified_claim(statement: str, name: str) -> str | None:

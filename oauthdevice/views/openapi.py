@@ -19,12 +19,16 @@ from .service import OAuthService
 Members: TypeAlias = dict[str, Any]
 
 METHODS = ("get", "post", "put", "delete")
+# The tag of what only the enterprise edition has.
+SSO = "SSO"
 # How curl is told of a security scheme.
 CURL = {
     "client": '-u "$CLIENT_ID:$CLIENT_SECRET"',
     "bearer": '-H "Authorization: Bearer $TOKEN"',
     "session": '-b "$COOKIE"',
     "csrf": '-H "X-CSRF-Token: $CSRF_TOKEN"',
+    "approval": '-b "$COOKIE"',
+    "approval_csrf": '-H "X-CSRF-Token: $CSRF_TOKEN"',
 }
 
 
@@ -45,10 +49,29 @@ def read_document(settings: Settings) -> Members:
     document: Members = json.loads(files(__package__).joinpath("openapi.json").read_text("utf-8"))
     document["info"]["version"] = version("oauthdevice")
     document["servers"] = [{"url": settings.public_url + settings.api_prefix}]
+    if not settings.has_sso:
+        _drop_sso(document)
     for path, item in document["paths"].items():
         if path.startswith("/.well-known/"):
             item["servers"] = [{"url": settings.public_url}]
     return document
+
+
+def _drop_sso(document: Members) -> None:
+    """Take out the routes that are tagged SSO, and what nothing else refers to."""
+    document["tags"] = [one for one in document["tags"] if one["name"] != SSO]
+    document["paths"] = {
+        path: item
+        for path, item in document["paths"].items()
+        if not any(SSO in item[method]["tags"] for method in METHODS if method in item)
+    }
+    told = json.dumps(document)
+    schemes = {name for one in operations(document) for way in one.told["security"] for name in way}
+    for kind, parts in document["components"].items():
+        for name in list(parts):
+            is_used = name in schemes if kind == "securitySchemes" else f'"#/components/{kind}/{name}"' in told
+            if not is_used:
+                del parts[name]
 
 
 def get_document(request: Request) -> Members:
@@ -136,7 +159,9 @@ def _parameters(document: Members, told: Members) -> Iterator[Parameter]:
 
 def _answer(document: Members, one: Members) -> tuple[str, list[str]]:
     answer = _resolved(document, one)
-    errors = answer["content"][JSON]["schema"].get("properties", {}).get("error", {})
+    # A redirect has no content.
+    schema = answer.get("content", {}).get(JSON, {}).get("schema", {})
+    errors = schema.get("properties", {}).get("error", {})
     return answer["description"], errors.get("enum", [])
 
 

@@ -132,10 +132,10 @@ def domains(text: str) -> frozenset[str]:
 
 
 def secrets(text: str) -> tuple[str, ...]:
-    """Secrets between spaces."""
-    found = tuple(text.split())
-    if any(len(word) < SECRET_MIN_CHARACTERS for word in found):
-        raise ValueError(f"must be secrets of at least {SECRET_MIN_CHARACTERS} characters between spaces")
+    """Secrets, one a line: a secret may hold spaces."""
+    found = tuple(line.strip() for line in text.splitlines() if line.strip())
+    if any(len(line) < SECRET_MIN_CHARACTERS for line in found):
+        raise ValueError(f"must be secrets of at least {SECRET_MIN_CHARACTERS} characters, one a line")
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from oauthdevice.domain import device_authorization as machine
 from oauthdevice.domain.device_authorization import AuthorizationRequest, DeviceAuthorization, State, Verdict
-from oauthdevice.domain.errors import AlreadyClaimed, AlreadyResolved, DomainError, ExpiredOrUnknown
+from oauthdevice.domain.errors import AlreadyClaimed, AlreadyResolved, ApprovalConsumed, DomainError, ExpiredOrUnknown
 from oauthdevice.domain.subjects import AccountSubject, ExternalSubject, Subject
 
 ISSUED_AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -212,6 +212,36 @@ class TestDecide:
         with pytest.raises(DomainError):
             decide(record, ADA, after(1))
         assert record == authorization(State.APPROVED)
+
+
+class TestAnApproval:
+    """What an external subject decides with: spent by a decision that counts, and by nothing else."""
+
+    @pytest.mark.parametrize("then", [machine.deny, lambda *args: machine.approve(args[0], EVE, FULL, *args[2:])])
+    @pytest.mark.parametrize("seconds", [1, LAST, EXPIRED])
+    def test_is_spent_by_its_decision(self, then: Callable[..., DeviceAuthorization], seconds: float) -> None:
+        for decided in (
+            machine.approve(authorization(), EVE, FULL, after(1), "once"),
+            machine.deny(authorization(), EVE, after(1), "once"),
+        ):
+            with pytest.raises(ApprovalConsumed):
+                then(decided, EVE, after(seconds), "once")
+
+    def test_is_not_spent_by_a_refusal(self) -> None:
+        record = authorization(claimed_by=ADA)
+        with pytest.raises(AlreadyClaimed):
+            machine.approve(record, EVE, FULL, after(1), "once")
+        assert record.approval_id is None
+
+    def test_another_one_is_told_that_the_code_is_decided(self) -> None:
+        decided = machine.deny(authorization(), EVE, after(1), "once")
+        with pytest.raises(AlreadyResolved):
+            machine.deny(decided, EVE, after(2), "another")
+
+    def test_an_account_needs_none(self) -> None:
+        assert machine.deny(authorization(), ADA, after(1)).approval_id is None
+        with pytest.raises(AlreadyResolved):
+            machine.deny(machine.deny(authorization(), ADA, after(1)), ADA, after(2))
 
 
 class TestRedemption:

@@ -91,7 +91,7 @@ def _set_approval(settings: Settings, response: Response, value: str, max_age: i
 def _approval_paths(settings: Settings) -> list[str]:
     base = urlsplit(settings.public_url).path
     legacy = [f"{base}/v1/oauth/device"] if settings.legacy_mounts else []
-    return [f"{base}{settings.api_prefix}/oauth/device", f"{base}/device", *legacy]
+    return [f"{base}{settings.api_prefix}/oauth/device", f"{base}/device", f"{base}/logout", *legacy]
 
 
 def _browser_name(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from . import codes
-from .audit import Audit, Event
+from .audit import Audit, Event, SessionFacts
 from .clients import Client, Clients
 from .device_authorization import AuthorizationRequest, DeviceAuthorization, State, approve, claim, deny
 from .errors import AlreadyResolved, ExpiredOrUnknown, NotOpened, lost_every_race
@@ -104,6 +104,14 @@ class Approvals:
         if stored.record.state is not State.PENDING:
             raise AlreadyResolved()
         return stored.record.request
+
+    def facts(self, user_code: str) -> SessionFacts:
+        """What an audit event tells of the request behind a code; nothing where there is none."""
+        stored = self._find(user_code)
+        if stored is None:
+            return {}
+        asked = stored.record.request
+        return {"token_id": asked.id, "client_id": asked.client_id, "device_label": asked.device_label}
 
     def open(self, user_code: str, decider: Decider, address: str) -> Opened:
         """What the code asks for; from now on it is this person's to decide.

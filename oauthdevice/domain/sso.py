@@ -18,12 +18,14 @@ from .errors import (
     DomainError,
     EmailBelongsToAccount,
     ExpiredOrUnknown,
+    InvalidApproval,
     InvalidRequest,
     InvalidUserCode,
     NoApproval,
     SSOCancelled,
     SSOFailed,
     SSOInitiateFailed,
+    StoreUnavailable,
     UserCodeGone,
     UserCodeMismatch,
     UserCodeNotPending,
@@ -102,18 +104,20 @@ class SSO:
     def complete(self, answer: ProviderAnswer, browser: str, address: str) -> Approval:
         """The approval of the person that the provider vouches for, in the browser that went there.
 
-        A handshake serves once, but an outage or a refusal of ours does not use it up. Raises
-        SSOFailed, SSOCancelled, EmailBelongsToAccount, UserCodeNotPending, StoreUnavailable.
+        A handshake serves once, but an outage of ours does not use it up. Raises SSOFailed,
+        SSOCancelled, EmailBelongsToAccount, UserCodeNotPending, StoreUnavailable.
         """
         handshake = self._handshake(answer, browser)
-        subject = self._subject(handshake, answer, address)
-        try:
-            self._approvals.waiting(handshake.user_code)
-        except (ExpiredOrUnknown, AlreadyResolved) as error:
-            raise UserCodeNotPending() from error
-        self._admit(subject, handshake.authorization_id, address)
+        # Before the provider is asked: of two answers at once, the second must not spoil the first.
         if not self._store.spend(handshake.state):
             raise SSOFailed(detail="the handshake was completed by another request")
+        try:
+            subject = self._subject(handshake, answer, address)
+            self._check_waiting(handshake)
+            self._admit(subject, handshake.user_code, address)
+        except StoreUnavailable:
+            self._store.keep(handshake)
+            raise
         self._audit.record(Event.LOGIN, subject=subject, address=address, token_id=handshake.authorization_id)
         return Approval(
             id=secrets.token_urlsafe(16),
@@ -154,10 +158,13 @@ class SSO:
         """Let the client, which is returned, have a token. See `Approvals.approve`.
 
         Raises UserCodeMismatch, UserCodeGone, UserCodeNotPending, ApprovalConsumed, AlreadyClaimed,
-        EmailBelongsToAccount, SSOFailed, InvalidScope, NotOpened, RateLimited, StoreUnavailable.
+        EmailBelongsToAccount, InvalidApproval, InvalidScope, NotOpened, RateLimited, StoreUnavailable.
         """
         _must_match(approval, user_code)
-        self._admit(approval.subject, approval.authorization_id, address)
+        try:
+            self._admit(approval.subject, approval.user_code, address)
+        except SSOFailed as error:
+            raise InvalidApproval(detail=error.detail) from error
         try:
             return self._approvals.approve(user_code, approval, address, ticked, on_page=on_page)
         except (ExpiredOrUnknown, AlreadyResolved) as error:
@@ -201,7 +208,6 @@ class SSO:
                 raise SSOFailed(detail="the provider answered with an error")
             return self._providers[handshake.provider].complete(handshake, answer)
         except (SSOFailed, SSOCancelled) as error:
-            self._store.spend(handshake.state)
             self._audit.record(
                 Event.LOGIN_FAILED,
                 subject=f"provider:{handshake.provider}",
@@ -211,11 +217,19 @@ class SSO:
             )
             raise
 
-    def _admit(self, subject: ExternalSubject, token_id: str, address: str) -> None:
+    def _check_waiting(self, handshake: Handshake) -> None:
+        try:
+            self._approvals.waiting(handshake.user_code)
+        except (ExpiredOrUnknown, AlreadyResolved) as error:
+            raise UserCodeNotPending() from error
+
+    def _admit(self, subject: ExternalSubject, user_code: str, address: str) -> None:
         try:
             self._subjects.admit(subject)
         except (EmailBelongsToAccount, SSOFailed) as error:
-            self._audit.record(Event.REJECTED, subject=subject, token_id=token_id, address=address, reason=error.error)
+            about = self._approvals.facts(user_code)
+            about["subject"] = subject
+            self._audit.record(Event.REJECTED, **about, address=address, reason=error.error)
             raise
 
 

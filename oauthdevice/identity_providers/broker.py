@@ -17,7 +17,7 @@ from ..domain.identity_providers import HANDSHAKE_SECONDS, BrokerProvider, Hands
 from ..domain.ports import Clock
 from ..domain.subjects import ExternalSubject
 from .documents import Kept, Unreachable, cause, fetch, is_address, read_file
-from .signatures import algorithms_of, read_keys, unverified_claim, verified
+from .signatures import MALFORMED, algorithms_of, read_keys, unverified_claim, verified
 
 STATE_AUDIENCE = "api.sso.state_envelope"
 ASSERTION_MAX_SECONDS = 300
@@ -67,7 +67,7 @@ class Broker:
             self._registry().validate(claims)
         except Unreachable as error:
             raise SSOFailed(detail=f"{provider.name}: {error}") from error
-        except JoseError as error:
+        except MALFORMED as error:
             raise SSOFailed(detail=f"{provider.name}: {cause(error)}") from error
         if not all(isinstance(claims[name], str) for name in ("nonce", "email", "issuer", "user_code")):
             raise SSOFailed(detail=f"{provider.name}: a claim is no text")

@@ -39,7 +39,7 @@ def fetch(url: str, timeout_seconds: int, *, posted: Document | None = None) -> 
             method, url, json=posted, headers=headers, timeout=timeout_seconds, allow_redirects=False
         )
         document = answer.json() if answer.status_code == requests.codes.ok else None
-    except (requests.RequestException, ValueError) as error:
+    except (requests.RequestException, ValueError, RecursionError) as error:
         raise Unreachable(f"{method} {url}: {cause(error)}") from error
     if not isinstance(document, dict):
         raise Unreachable(f"{method} {url}: status {answer.status_code} or no JSON object")

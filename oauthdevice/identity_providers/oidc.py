@@ -9,7 +9,6 @@ import requests
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
-from joserfc.errors import JoseError
 from joserfc.jwk import KeySet
 
 from ..domain.errors import SSOFailed, SSOInitiateFailed
@@ -18,7 +17,7 @@ from ..domain.identity_providers import Handshake, OIDCProvider, ProviderAnswer
 from ..domain.ports import Clock
 from ..domain.subjects import ExternalSubject
 from .documents import Document, Kept, Unreachable, cause, fetch, is_address
-from .signatures import read_keys, verified
+from .signatures import MALFORMED, read_keys, verified
 
 # How far the clock of a provider may be from ours.
 LEEWAY_SECONDS = 60
@@ -69,7 +68,7 @@ class OpenIDConnect:
             subject_id, claims = self._claims(handshake, answer)
         except Unreachable as error:
             raise SSOFailed(detail=str(error)) from error
-        except (AuthlibBaseError, JoseError, requests.RequestException, ValueError, TypeError, LookupError) as error:
+        except (AuthlibBaseError, requests.RequestException, *MALFORMED) as error:
             raise SSOFailed(detail=f"{self._provider.name}: {cause(error)}") from error
         if not _is_true(claims.get(self._provider.email_verified_claim)):
             raise SSOFailed(detail=f"{self._provider.name}: the e-mail is not verified")

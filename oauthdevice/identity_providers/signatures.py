@@ -1,6 +1,7 @@
 """Signed statements of others (JWS, RFC 7515) and the keys that verify them (JWK sets, RFC 7517)."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from joserfc import jws, jwt
@@ -19,12 +20,16 @@ ALGORITHMS = {
     "oct": ["HS256", "HS384", "HS512"],
 }
 
+# What comes of statements and key sets that are not what they say. joserfc trusts the JSON in them to be
+# an object, and not too deep.
+MALFORMED = (JoseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
+
 
 def read_keys(document: Document, *, symmetric: bool = False) -> KeySet:
     """The signing keys of a JWK set that we understand, shared secrets only if `symmetric`. Raises Unreachable."""
     try:
         keys = KeySet.import_key_set({"keys": document["keys"]})
-    except (JoseError, LookupError, TypeError, ValueError, AttributeError) as error:
+    except MALFORMED as error:
         raise Unreachable(f"not a JWK set: {cause(error)}") from error
     usable = [key for key in keys if key.get("use") != "enc" and (symmetric or not isinstance(key, OctKey))]
     if not usable:
@@ -45,13 +50,11 @@ def verified(statement: str, keys: Kept[KeySet], *, named_key: bool) -> jwt.Toke
     `named_key`: the statement must name its key (`kid`). Keys are loaded anew where none fits: the
     issuer may have rotated them. Raises SSOFailed, Unreachable.
     """
-    try:
+    with suppress(*MALFORMED):
         return _verified(statement, keys.get(), named_key)
-    except JoseError:
-        pass
     try:
         return _verified(statement, keys.renewed(), named_key)
-    except JoseError as error:
+    except MALFORMED as error:
         raise SSOFailed(detail=f"a signature was refused: {cause(error)}") from error
 
 
@@ -60,7 +63,7 @@ def unverified_claim(statement: str, name: str) -> str | None:
     try:
         claims = jws.extract_compact(statement.encode()).payload
         claim: Any = json.loads(claims or b"").get(name)
-    except (JoseError, ValueError, AttributeError):
+    except MALFORMED:
         return None
     return claim if isinstance(claim, str) else None
 

@@ -170,7 +170,7 @@ def show_outcome(request: Request) -> Answer:
 
 def show_logout(request: Request) -> Answer:
     """A button: a link must not sign anybody out."""
-    return {"account": request.account}
+    return {"account": request.account, "approval": request.approval}
 
 
 def post_logout(request: Request) -> Answer:

@@ -215,6 +215,12 @@ class Stranger:
         assert answer.headers["Location"].endswith("/device?sso_verified=1")
         return self
 
+    @property
+    def approval(self) -> str:
+        """The cookie that lets this browser decide, as its value; "" where it holds none."""
+        held = (one for one in self.browser.cookiejar if one.name.endswith("oauthdevice_approval"))
+        return next((one.value or "" for one in held), "")
+
     def context(self) -> Any:
         """What a consent page shows."""
         return self.browser.get(APPROVAL_CONTEXT, status=200).json

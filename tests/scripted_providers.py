@@ -5,7 +5,10 @@ these are for what no honest provider does.
 """
 
 import contextlib
+import functools
 import hashlib
+import hmac
+import json
 import secrets
 import socket
 import threading
@@ -21,7 +24,7 @@ from webob import Request, Response
 
 from .servers import serve_in_thread
 
-CLIENT_ID, CLIENT_SECRET = "oauthdevice", "the secret of the client"
+CLIENT_ID, CLIENT_SECRET = "oauthdevice", "the secret of the client: a+b/c="
 ADA = {"sub": "ada-1", "email": "ada@corp.example", "email_verified": True}
 
 
@@ -30,13 +33,39 @@ def new_key(kid: str) -> RSAKey:
     return RSAKey.generate_key(2048, {"kid": kid, "use": "sig", "alg": "RS256"})
 
 
+@functools.cache
+def first_key() -> RSAKey:
+    """The one that every provider begins with."""
+    return new_key("first")
+
+
+def compact(header: Any, claims: Any, sign: Callable[[bytes], bytes] = lambda _: b"") -> str:
+    """A statement (RFC 7515 §3.1) as no library makes one: `sign` signs what comes before the last dot."""
+    parts = (part if isinstance(part, bytes) else json.dumps(part).encode() for part in (header, claims))
+    signed = ".".join(_base64url(part) for part in parts)
+    return f"{signed}.{_base64url(sign(signed.encode()))}"
+
+
+def hmac_with(secret: bytes, digest: str = "sha256") -> Callable[[bytes], bytes]:
+    """For `compact`: HS256 under any bytes, those of a public key too."""
+    return lambda text: hmac.digest(secret, text, digest)
+
+
+def _base64url(part: bytes) -> str:
+    return urlsafe_b64encode(part).decode().rstrip("=")
+
+
 class Scripted:
-    """A server whose answers a test can replace. `paths` counts what was asked, in order."""
+    """A server whose answers a test can replace. `paths` counts what was asked, in order.
+
+    `replaced` holds whole answers by path.
+    """
 
     def __init__(self) -> None:
         self.url = ""
         self.paths: list[str] = []
         self.down = False
+        self.replaced: dict[str, Response] = {}
         # Set while answers are to wait; a slow provider is one that waits for it.
         self.answering = threading.Event()
         self.answering.set()
@@ -45,7 +74,7 @@ class Scripted:
         request = Request(environ)
         self.paths.append(request.path)
         self.answering.wait(30)
-        response = Response(status=500) if self.down else self.answer(request)
+        response = Response(status=500) if self.down else self.replaced.get(request.path) or self.answer(request)
         return response(environ, start_response)
 
     def answer(self, request: Request) -> Response:
@@ -55,11 +84,12 @@ class Scripted:
 class ScriptedProvider(Scripted):
     """An OpenID Connect provider. `person` holds the claims that it tells; `claims` are those of the next ID
     token beyond them, None takes one away; `told_by_userinfo` moves the e-mail there, as many providers do.
+    Where `codes_last`, a code can be redeemed again: no guard of the provider's then hides that ours is missing.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.key = new_key("first")
+        self.key = first_key()
         self.published = [self.key]
         self.person: dict[str, Any] = dict(ADA)
         self.claims: dict[str, Any] = {}
@@ -69,6 +99,7 @@ class ScriptedProvider(Scripted):
         # From the claims to the ID token, where a test wants another signature.
         self.signed: Callable[[dict[str, Any]], str] | None = None
         self.token_answer: dict[str, Any] | None = None
+        self.codes_last = False
         self._codes: dict[str, dict[str, str]] = {}
         self.asked: dict[str, str] = {}
 
@@ -116,9 +147,11 @@ class ScriptedProvider(Scripted):
     def _token(self, request: Request) -> Response:
         if self.token_answer is not None:
             return Response(json_body=self.token_answer)
-        asked = self._codes.pop(request.POST["code"], None)
+        asked = self._codes.get(request.POST["code"])
+        if not self.codes_last:
+            self._codes.pop(request.POST["code"], None)
         verifier = hashlib.sha256(request.POST["code_verifier"].encode()).digest()
-        if asked is None or urlsafe_b64encode(verifier).decode().rstrip("=") != asked["code_challenge"]:
+        if asked is None or _base64url(verifier) != asked["code_challenge"]:
             return Response(status=400, json_body={"error": "invalid_grant"})
         now = int(time.time())
         claims = {

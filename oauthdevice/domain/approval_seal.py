@@ -31,9 +31,10 @@ class ApprovalSeal:
         """The approval, or None where the text is not ours or the approval has expired."""
         try:
             members = json.loads(self._ring.decrypt(text.encode()))
-        except InvalidToken:
+            members["subject"] = ExternalSubject(**members["subject"])
+            members["expires_at"] = datetime.fromisoformat(members["expires_at"])
+            approval = Approval(**members)
+        except (InvalidToken, ValueError, TypeError, KeyError):
+            # Of a stranger, or of another release beside this one during an upgrade.
             return None
-        members["subject"] = ExternalSubject(**members["subject"])
-        members["expires_at"] = datetime.fromisoformat(members["expires_at"])
-        approval = Approval(**members)
         return approval if self._clock() < approval.expires_at else None

@@ -8,7 +8,7 @@ import json
 
 from joserfc import jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import Key, KeySet
+from joserfc.jwk import Key, KeySet, OctKey
 
 from ..domain.codes import format_user_code, normalise_user_code
 from ..domain.errors import SSOFailed, SSOInitiateFailed
@@ -69,8 +69,12 @@ class Broker:
             raise SSOFailed(detail=f"{provider.name}: {error}") from error
         except MALFORMED as error:
             raise SSOFailed(detail=f"{provider.name}: {cause(error)}") from error
+        if claims["aud"] not in (provider.audience, [provider.audience]):
+            raise SSOFailed(detail=f"{provider.name}: the assertion is for others too")
         if not all(isinstance(claims[name], str) for name in ("nonce", "email", "issuer", "user_code")):
             raise SSOFailed(detail=f"{provider.name}: a claim is no text")
+        if not all(isinstance(claims[name], int) for name in ("exp", "iat")):
+            raise SSOFailed(detail=f"{provider.name}: a time is no whole number")
         if not 0 < claims["exp"] - claims["iat"] <= ASSERTION_MAX_SECONDS:
             raise SSOFailed(detail=f"{provider.name}: the assertion lives too long")
         if not hmac.compare_digest(claims["nonce"].encode(), handshake.state.encode()):
@@ -119,15 +123,28 @@ class Broker:
     def _check_keys(self) -> None:
         """Refuses at the start what would fail later, and a key that would let either side forge the other's."""
         ours = self._state_keys.get()
+        _must_name_keys(self._provider.state_keys_file)
         if not ours.keys[0].is_private or not algorithms_of(ours.keys[0]):
             raise Unreachable("the first key of state_keys_file cannot sign")
+        _must_be_long(ours)
         if self._provider.assertion_keys.startswith(("https://", "http://")):
             return
         theirs = self._assertion_keys.get()
+        _must_name_keys(self._provider.assertion_keys)
         if {_material(key) for key in ours} & {_material(key) for key in theirs}:
             raise Unreachable("state_keys_file and assertion_keys share a key")
-        if any(key.key_type == "oct" and len(key.raw_value) < 32 for key in (*ours, *theirs)):
-            raise Unreachable("a shared secret has fewer than 32 bytes")
+        _must_be_long(theirs)
+
+
+def _must_be_long(keys: KeySet) -> None:
+    if any(isinstance(key, OctKey) and len(key.raw_value) < 32 for key in keys):
+        raise Unreachable("a shared secret has fewer than 32 bytes")
+
+
+def _must_name_keys(path: str) -> None:
+    # Read from the file: in a key set, a key without a name has got one.
+    if not all("kid" in key for key in read_file(path)["keys"]):
+        raise Unreachable(f"{path}: a key without a kid")
 
 
 def _material(key: Key) -> str:

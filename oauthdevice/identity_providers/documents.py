@@ -1,10 +1,12 @@
 """JSON documents of identity providers: fetched with a timeout, kept for a while."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Generic, TypeGuard, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 
@@ -49,7 +51,12 @@ def fetch(url: str, timeout_seconds: int, *, posted: Document | None = None) -> 
 def is_address(found: object, *, secure_as: str) -> TypeGuard[str]:
     """True for an absolute address: of https, or of http where the declared address `secure_as` is."""
     schemes = ("https://",) if secure_as.startswith("https:") else ("https://", "http://")
-    return isinstance(found, str) and found.startswith(schemes) and found.isascii() and found.isprintable()
+    if not isinstance(found, str) or not found.startswith(schemes) or not re.fullmatch(r"[\x21-\x7e]+", found):
+        return False
+    try:
+        return bool(urlsplit(found).hostname)
+    except ValueError:
+        return False
 
 
 def read_file(path: str) -> Document:

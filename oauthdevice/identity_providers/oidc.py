@@ -4,12 +4,14 @@ Source: OpenID Connect Core 1.0 §3.1, Discovery 1.0 §4, RFC 7636, RFC 9207, RF
 """
 
 from typing import Any
+from urllib.parse import quote_plus
 
 import requests
 from authlib.common.errors import AuthlibBaseError
 from authlib.integrations.requests_client import OAuth2Session
 from authlib.oidc.core import CodeIDToken
 from joserfc.jwk import KeySet
+from requests.auth import HTTPBasicAuth
 
 from ..domain.errors import SSOFailed, SSOInitiateFailed
 from ..domain.external_subjects import vouched_for
@@ -92,9 +94,11 @@ class OpenIDConnect:
         """The `sub` of the ID token, and the claims that tell the e-mail and whether it is verified."""
         if not answer.code:
             raise SSOFailed(detail=f"{self._provider.name}: neither code nor error")
-        with self._session(self._authentication()) as session:
+        authentication = self._authentication()
+        with self._session(authentication) as session:
             token = session.fetch_token(
                 self._endpoint("token_endpoint"),
+                auth=self._basic() if authentication == "client_secret_basic" else None,
                 grant_type="authorization_code",
                 code=answer.code,
                 code_verifier=handshake.code_verifier,
@@ -147,6 +151,10 @@ class OpenIDConnect:
         # Discovery §3: where the provider names none, it takes client_secret_basic.
         known = self._metadata.get().get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         return "client_secret_basic" if "client_secret_basic" in known else "client_secret_post"
+
+    def _basic(self) -> HTTPBasicAuth:
+        # Authlib sends both as they are; RFC 6749 §2.3.1 wants them encoded as in a form first.
+        return HTTPBasicAuth(quote_plus(self._provider.client_id), quote_plus(self._provider.client_secret or ""))
 
     def _discover(self) -> Document:
         issuer = self._provider.issuer

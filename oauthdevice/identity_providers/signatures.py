@@ -6,7 +6,7 @@ from typing import Any
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import Key, KeySet, OctKey
+from joserfc.jwk import ECKey, Key, KeySet, OctKey
 
 from ..domain.errors import SSOFailed
 from .documents import Document, Kept, Unreachable, cause
@@ -15,7 +15,6 @@ from .documents import Document, Kept, Unreachable, cause
 # secret (RFC 8725 §3.1), and `none` is nothing.
 ALGORITHMS = {
     "RSA": ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
-    "EC": ["ES256", "ES384", "ES512"],
     "OKP": ["Ed25519", "EdDSA"],
     "oct": ["HS256", "HS384", "HS512"],
 }
@@ -37,10 +36,14 @@ def read_keys(document: Document, *, symmetric: bool = False) -> KeySet:
     return KeySet(usable)
 
 
+# A curve has one algorithm each (RFC 7518 §3.4).
+CURVES = {"P-256": ["ES256"], "P-384": ["ES384"], "P-521": ["ES512"]}
+
+
 def algorithms_of(key: Key) -> list[str]:
     """The algorithms that a key may be used with; the one that it names itself, where it names one."""
     named = key.get("alg")
-    possible = ALGORITHMS[key.key_type]
+    possible = CURVES.get(key.curve_name, []) if isinstance(key, ECKey) else ALGORITHMS[key.key_type]
     return possible if named is None else [one for one in possible if one == named]
 
 

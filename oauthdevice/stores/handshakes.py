@@ -27,7 +27,11 @@ class RedisHandshakeStore:
     def find(self, state: str) -> Handshake | None:
         # The client decodes every answer; its types do not know.
         sealed = cast("str | None", self._client.get(self._key(state)))
-        return Handshake(**unseal(state, sealed)) if sealed is not None else None
+        try:
+            return Handshake(**unseal(state, sealed)) if sealed is not None else None
+        except TypeError:
+            # Of another release, beside this one during an upgrade.
+            return None
 
     @unavailable
     def spend(self, state: str) -> bool:

@@ -18,11 +18,29 @@ from webtest import TestResponse
 
 import oauthdevice.views
 from oauthdevice.domain.codes import new_device_code
+from oauthdevice.domain.errors import SSO_ERRORS
 from oauthdevice.domain.scopes import EXTERNAL_ONLY
 from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 
 from ..conftest import WorldMaker
-from ..factories import API, APPROVE, CODE, DENY, LOOKUP, TOKEN, Device, Person, World
+from ..factories import (
+    API,
+    APPROVAL_CONTEXT,
+    APPROVE,
+    APPROVE_EXTERNAL,
+    CODE,
+    DENY,
+    DENY_EXTERNAL,
+    LOOKUP,
+    SSO_COMPLETE,
+    SSO_INITIATE,
+    TOKEN,
+    Device,
+    Person,
+    Stranger,
+    World,
+)
+from ..scripted_providers import ADA, CLIENT_ID, CLIENT_SECRET, ScriptedProvider
 from ..servers import RedisServer
 from .test_headers import _Markup, directives
 
@@ -37,25 +55,34 @@ DOCUMENT = f"{API}/openapi.json"
 ACCOUNT, SESSIONS = f"{API}/account", f"{API}/account/sessions"
 INTROSPECT, REVOKE = f"{API}/oauth/introspect", f"{API}/oauth/revoke"
 SECRET = "the API's own long secret"
-LIMITS = ("code", "token_unknown", "lookup", "guesses", "decide", "bearer")
+LIMITS = ("code", "token_unknown", "lookup", "guesses", "decide", "bearer", "sso_initiate", "approve_external")
 NO_LIMITS = {f"limit.{name}": "off" for name in LIMITS}
 
 
 @pytest.fixture
-def ini_file(tmp_path: Path) -> str:
-    """Two clients: a tool that may refresh, an API with a secret."""
+def ini_file(tmp_path: Path, provider: ScriptedProvider) -> str:
+    """A tool that may refresh, one whose codes are brief, an API with a secret; one identity provider."""
     ini = tmp_path / "clients.ini"
     digest = hashlib.sha256(SECRET.encode()).hexdigest()
     ini.write_text(
         f"[client:difyctl]\nname = difyctl\nscopes = full {EXTERNAL_ONLY}\nrefresh = on\n"
+        f"[client:brief]\nname = Brief\nscopes = {EXTERNAL_ONLY}\ndevice_code_lifetime_seconds = 60\n"
         f"[client:api]\nname = API\nscopes = full\ndevice_flow = off\nsecret_sha256 = {digest}\n"
+        f"[sso:corp]\nissuer = {provider.url}\nclient_id = {CLIENT_ID}\nclient_secret = {CLIENT_SECRET}\n"
     )
     return str(ini)
 
 
 @pytest.fixture
 def world(make: WorldMaker, ini_file: str) -> World:
-    return make(ini_file=ini_file, **NO_LIMITS)
+    """The enterprise edition: it has every route."""
+    return make(ini_file=ini_file, edition="enterprise", **NO_LIMITS)
+
+
+@pytest.fixture(params=["community", "enterprise"])
+def either(request: pytest.FixtureRequest, make: WorldMaker, ini_file: str) -> World:
+    """Each edition."""
+    return make(ini_file=ini_file, edition=request.param, **NO_LIMITS)
 
 
 def document_of(world: World) -> Document:
@@ -78,11 +105,11 @@ def resolved(document: Document, one: dict[str, Any]) -> dict[str, Any]:
 
 
 class TestTheDocument:
-    def test_has_every_route_and_method_that_is_mounted_and_no_other(self, world: World) -> None:
-        document = document_of(world)
+    def test_has_every_route_and_method_that_is_mounted_and_no_other(self, either: World) -> None:
+        document = document_of(either)
         mounted = {
             (f"/{pattern.lstrip('/')}", method)
-            for pattern, service in world.app.registry.cornice_services.items()
+            for pattern, service in either.app.registry.cornice_services.items()
             for method, _, _ in service.definitions
             # Of every GET there is a HEAD, which is no route of its own.
             if method != "HEAD"
@@ -95,26 +122,41 @@ class TestTheDocument:
         }
         assert told == mounted
 
-    def test_is_valid_openapi(self, world: World) -> None:
-        document = document_of(world)
+    def test_is_valid_openapi(self, either: World) -> None:
+        document = document_of(either)
         assert document["openapi"].startswith("3.1.")
         assert [str(error) for error in OpenAPIV31SpecValidator(document).iter_errors()] == []
 
-    def test_gives_examples_that_are_valid(self, world: World) -> None:
-        document = document_of(world)
+    def test_gives_examples_that_are_valid(self, either: World) -> None:
+        document = document_of(either)
         found = list(examples(document, document["paths"])) + list(examples(document, document["components"]))
         assert len(found) > 40
         for schema, example in found:
             assert problems(document, schema, example) == [], example
 
-    def test_defines_nothing_that_it_does_not_use(self) -> None:
-        text = FILE.read_text("utf-8")
-        document = json.loads(text)
+    def test_defines_nothing_that_it_does_not_use(self, either: World) -> None:
+        document = document_of(either)
+        text = json.dumps(document)
         for kind in ("schemas", "responses", "headers"):
             for name in document["components"][kind]:
                 assert f'"#/components/{kind}/{name}"' in text, name
-        for name in document["components"]["securitySchemes"]:
-            assert any(name in way for path, method in ROUTES for way in document["paths"][path][method]["security"])
+        told = [item[method] for item in document["paths"].values() for method in METHODS if method in item]
+        used = {name for one in told for way in one["security"] for name in way}
+        assert set(document["components"]["securitySchemes"]) == used
+        assert [one["name"] for one in document["tags"]] == list(dict.fromkeys(one["tags"][0] for one in told))
+
+    def test_tells_of_sso_in_the_enterprise_edition_alone(self, either: World) -> None:
+        document = document_of(either)
+        told = {
+            path
+            for path, item in document["paths"].items()
+            for method in METHODS
+            if "SSO" in item.get(method, {}).get("tags", ())
+        }
+        there = {SSO_INITIATE, SSO_COMPLETE, APPROVAL_CONTEXT, APPROVE_EXTERNAL, DENY_EXTERNAL}
+        there = {path.removeprefix(API) for path in there} | {"/oauth/device/sso-complete/{provider}"}
+        assert told == (there if either.settings.has_sso else set())
+        assert any("approval" in name for name in document["components"]["securitySchemes"]) == bool(told)
 
     @pytest.mark.parametrize(("path", "method"), ROUTES)
     def test_tells_of_each_route_in_a_line_and_at_length(self, world: World, path: str, method: str) -> None:
@@ -123,7 +165,7 @@ class TestTheDocument:
         assert "\n" not in told["summary"]
         assert told["description"].endswith(".")
         assert told["operationId"].startswith(method)
-        assert "200" in told["responses"]
+        assert {"200", "302"} & set(told["responses"])
 
     def test_names_the_public_addresses_of_this_server(self, make: WorldMaker) -> None:
         world = make(public_url="https://login.example.com/auth", api_prefix="/api/v2")
@@ -181,20 +223,25 @@ class Reader:
         told = resolved(
             self.document, self.document["paths"][path][method.lower()]["responses"][str(answer.status_int)]
         )
-        assert problems(self.document, told["content"][answer.content_type]["schema"], answer.json) == []
+        # A redirect has nothing to read but its headers.
+        body = answer.json if "content" in told else {}
+        if "content" in told:
+            assert problems(self.document, told["content"][answer.content_type]["schema"], body) == []
         for name, header in told.get("headers", {}).items():
             schema = resolved(self.document, header)["schema"]
             value = answer.headers[name]
             assert problems(self.document, schema, int(value) if schema["type"] == "integer" else value) == []
-        for name in ("Retry-After", "WWW-Authenticate"):
+        for name in ("Retry-After", "WWW-Authenticate", "Location"):
             assert (name in answer.headers) == (name in told.get("headers", {})), name
-        self.seen.add((method, path, answer.status_int, answer.json.get("error", "")))
+        self.seen.add((method, path, answer.status_int, body.get("error", "")))
         return answer
 
     def _route(self, path: str) -> str:
         path = path.removeprefix(API)
         if path in self.document["paths"]:
             return path
+        if path.startswith("/oauth/device/sso-complete/"):
+            return "/oauth/device/sso-complete/{provider}"
         assert path.startswith("/account/sessions/")
         return "/account/sessions/{id}"
 
@@ -360,6 +407,152 @@ class TestAStory:
             reader.check(world.browser().get(path, status=200))
 
 
+class TestAStoryOfSSO:
+    """As TestAStory, of people known only to an identity provider."""
+
+    @pytest.fixture
+    def reader(self, world: World) -> Reader:
+        return Reader(document_of(world))
+
+    @pytest.mark.parametrize("path", [APPROVE_EXTERNAL, DENY_EXTERNAL])
+    def test_of_a_decision(self, world: World, reader: Reader, provider: ScriptedProvider, path: str) -> None:
+        check, device, http = reader.check, world.device().ask(device_label="laptop"), world.browser()
+        body = {"user_code": device.user_code, "provider": "corp"}
+        check(http.post_json(SSO_INITIATE, body))
+        there = check(http.get(SSO_INITIATE, body))
+        check(http.get(provider.sign_in(there.headers["Location"])))
+        token = check(http.get(APPROVAL_CONTEXT)).json["csrf_token"]
+        spent = http.cookies["oauthdevice_approval"]
+        for code, csrf_token, status in (
+            ("", token, 400),
+            ("BCDF-GHJK", token, 400),
+            (device.user_code, "", 403),
+            (device.user_code, token, 200),
+        ):
+            check(http.post_json(path, {"user_code": code}, headers={"X-CSRF-Token": csrf_token}, status=status))
+        check(http.get(APPROVAL_CONTEXT, status=401))
+        check(http.post(path, body, status=401))
+        headers = {"X-CSRF-Token": token, "Cookie": f"oauthdevice_approval={spent}"}
+        check(world.browser().post(path, body, headers=headers, status=401))
+        check(device.poll())
+        told = {error for route, name, _, error in reader.seen if name == path.removeprefix(API)}
+        decided = {"invalid_request", "user_code_mismatch", "csrf_mismatch", "invalid_session"}
+        assert told == {"", "session_already_consumed", *decided}
+
+    @pytest.mark.parametrize("path", [APPROVE_EXTERNAL, DENY_EXTERNAL])
+    def test_of_a_code_that_is_no_longer_theirs(
+        self, world: World, reader: Reader, provider: ScriptedProvider, path: str
+    ) -> None:
+        check, claimed, decided, old = (
+            reader.check,
+            world.device().ask(),
+            world.device().ask(),
+            world.device("brief").ask(),
+        )
+        ada, other, third = (Stranger(world).sign_in(provider, one.user_code) for one in (claimed, decided, old))
+        # The context claims a code, so the token is taken from the seal.
+        tokens = {one: csrf_token_of(world, one) for one in (ada, other, third)}
+        world.person().open(claimed.user_code)
+        Stranger(world).sign_in(provider, decided.user_code).decide(DENY_EXTERNAL, decided.user_code)
+        assert check(ada.browser.get(APPROVAL_CONTEXT, status=409)).json["error"] == "already_claimed"
+        assert check(ada.decide(path, claimed.user_code, tokens[ada])).json["error"] == "already_claimed"
+        assert check(other.decide(path, decided.user_code, tokens[other])).json["error"] == "user_code_not_pending"
+        world.clock.pass_seconds(60)
+        assert check(third.decide(path, old.user_code, tokens[third])).status_int == 404
+        assert check(third.browser.get(APPROVAL_CONTEXT, status=401)).json["error"] == "no_session"
+
+    def test_of_what_cannot_be_approved(
+        self, world: World, reader: Reader, provider: ScriptedProvider, make: WorldMaker
+    ) -> None:
+        check, full, device = reader.check, world.device().ask(scope="full"), world.device().ask()
+        ada = Stranger(world).sign_in(provider, full.user_code)
+        assert check(ada.browser.get(APPROVAL_CONTEXT, status=400)).json["error"] == "invalid_scope"
+        answer = ada.decide(APPROVE_EXTERNAL, full.user_code, csrf_token_of(world, ada))
+        assert check(answer).json["error"] == "invalid_scope"
+        ada.sign_in(provider, device.user_code)
+        token = csrf_token_of(world, ada)
+        # Another process, whose ini file no longer declares the provider.
+        elsewhere, body = make(edition="enterprise").browser(), {"user_code": device.user_code}
+        cookie = f"oauthdevice_approval={ada.browser.cookies['oauthdevice_approval']}"
+        answer = elsewhere.post(APPROVE_EXTERNAL, body, headers={"X-CSRF-Token": token, "Cookie": cookie}, status=401)
+        assert check(answer).json["error"] == "invalid_session"
+        world.person(ADA["email"])
+        assert check(ada.decide(APPROVE_EXTERNAL, device.user_code, token)).json["error"] == "email_belongs_to_account"
+
+    def test_of_sign_ins_that_do_not_begin(self, world: World, reader: Reader, provider: ScriptedProvider) -> None:
+        check, http, user_code = reader.check, world.browser(), world.device().ask().user_code
+        provider.down = True
+        for ask in (http.get, http.post):
+            for body, status in (
+                ({}, 400),
+                ({"user_code": "BCDF-GHJK"}, 400),
+                ({"user_code": user_code, "provider": "nobody"}, 400),
+                ({"user_code": user_code}, 502),
+            ):
+                check(ask(SSO_INITIATE, body, status=status))
+        assert {error for *_, error in reader.seen} == {"invalid_user_code", "invalid_request", "sso_initiate_failed"}
+
+    def test_of_sign_ins_that_fail(self, world: World, reader: Reader) -> None:
+        for path in (SSO_COMPLETE, f"{SSO_COMPLETE}/corp", f"{SSO_COMPLETE}/nobody"):
+            for query in ({}, {"state": "x", "code": "y"}, {"sso_assertion": "z"}, {"code": "y" * 5000}):
+                answer = reader.check(world.browser().get(path, query))
+                assert answer.headers["Location"] == "http://localhost/device?sso_error=sso_failed"
+        told = reader.document["paths"]["/oauth/device/sso-complete"]["get"]["responses"]["302"]["description"]
+        assert all(one.error in told for one in SSO_ERRORS)
+
+    @pytest.mark.parametrize("path", [SSO_INITIATE, APPROVE_EXTERNAL, DENY_EXTERNAL])
+    def test_of_requests_that_are_none(
+        self, world: World, reader: Reader, provider: ScriptedProvider, path: str
+    ) -> None:
+        ada = Stranger(world).sign_in(provider, world.device().ask().user_code)
+        headers = {"X-CSRF-Token": csrf_token_of(world, ada)}
+        reader.check(ada.browser.post_json(path, [], headers=headers, status=400))
+        reader.check(ada.browser.post(path, b"x" * 17 * 1024, headers=headers, status=413))
+        xml = {**headers, "Content-Type": "application/xml"}
+        reader.check(ada.browser.post(path, b"<x/>", headers=xml, status=415))
+
+    def test_of_limits(self, make: WorldMaker, ini_file: str, provider: ScriptedProvider) -> None:
+        limits = {"limit.sso_initiate": "2/hour", "limit.approve_external": "1/hour"}
+        world = make(ini_file=ini_file, edition="enterprise", **limits)
+        check, one, other = Reader(document_of(world)).check, world.device().ask(), world.device().ask()
+        ada, again = (Stranger(world).sign_in(provider, device.user_code) for device in (one, other))
+        assert ada.decide(APPROVE_EXTERNAL, one.user_code).status_int == 200
+        for answer in (
+            again.decide(APPROVE_EXTERNAL, other.user_code),
+            again.decide(DENY_EXTERNAL, other.user_code),
+            ada.browser.get(SSO_INITIATE, {"user_code": other.user_code}, status=429),
+            ada.browser.post(SSO_INITIATE, {"user_code": other.user_code}, status=429),
+        ):
+            assert check(answer).status_int == 429
+
+    def test_of_a_store_that_is_away(
+        self, make: WorldMaker, ini_file: str, provider: ScriptedProvider, own_redis_server: RedisServer
+    ) -> None:
+        world = make(ini_file=ini_file, edition="enterprise", redis_url=own_redis_server.url)
+        check, device, ada = Reader(document_of(world)).check, world.device().ask(), Stranger(world)
+        callback = provider.sign_in(ada.leave(device.user_code))
+        ada.sign_in(provider, device.user_code)
+        token = csrf_token_of(world, ada)
+        own_redis_server.stop()
+        body = {"user_code": device.user_code}
+        for answer in (
+            ada.browser.get(APPROVAL_CONTEXT, status=503),
+            ada.decide(APPROVE_EXTERNAL, device.user_code, token),
+            ada.decide(DENY_EXTERNAL, device.user_code, token),
+            ada.browser.get(SSO_INITIATE, body, status=503),
+            ada.browser.post(SSO_INITIATE, body, status=503),
+        ):
+            assert check(answer).status_int == 503
+        assert check(ada.come_back(callback)).headers["Location"].endswith("?sso_error=sso_failed")
+
+
+def csrf_token_of(world: World, stranger: Stranger) -> str:
+    """The token of the approval that a browser holds."""
+    approval = world.services.approval_seal.unseal(stranger.browser.cookies["oauthdevice_approval"])
+    assert approval is not None
+    return approval.csrf_token
+
+
 class TestAnyRequest:
     """Requests that nobody wrote down: whatever comes in, the answer is one that the document tells of."""
 
@@ -372,19 +565,21 @@ class TestAnyRequest:
     )
 
     @pytest.mark.parametrize(("path", "method"), ROUTES)
-    def test_as_documented(self, world: World, path: str, method: str) -> None:
-        self.ask(world, path, method, schemathesis.GenerationMode.POSITIVE)
+    def test_as_documented(self, world: World, provider: ScriptedProvider, path: str, method: str) -> None:
+        self.ask(world, provider, path, method, schemathesis.GenerationMode.POSITIVE)
 
     @pytest.mark.parametrize(("path", "method"), WITH_INPUT)
-    def test_not_as_documented(self, world: World, path: str, method: str) -> None:
-        self.ask(world, path, method, schemathesis.GenerationMode.NEGATIVE)
+    def test_not_as_documented(self, world: World, provider: ScriptedProvider, path: str, method: str) -> None:
+        self.ask(world, provider, path, method, schemathesis.GenerationMode.NEGATIVE)
 
-    def ask(self, world: World, path: str, method: str, mode: Any) -> None:
+    def ask(self, world: World, provider: ScriptedProvider, path: str, method: str, mode: Any) -> None:
         person = world.person().sign_in()
         _, answer = signed_in(world, person)
+        ada = Stranger(world).sign_in(provider, world.device().ask().user_code)
         own = {
             "bearer": {"headers": {"Authorization": f"Bearer {answer['access_token']}"}},
             "session": {"headers": {"X-CSRF-Token": person.csrf_token()}, "cookies": dict(person.browser.cookies)},
+            "approval": {"headers": {"X-CSRF-Token": csrf_token_of(world, ada)}, "cookies": dict(ada.browser.cookies)},
         }
         document = document_of(world)
         # In process, the servers of a path are not looked at.

@@ -1,19 +1,28 @@
 """The paths of the original system answer as ours do (`oauthdevice.legacy_mounts`)."""
 
-from typing import Any
+from pathlib import Path
 
 import pytest
 
-from oauthdevice.views.legacy import MOUNTS
+from oauthdevice.views.legacy import MOUNTS, SSO_MOUNTS
 
-from ..factories import API, World
+from ..conftest import WorldMaker
+from ..factories import API, Stranger, World
+from ..scripted_providers import CLIENT_ID, ScriptedProvider
 
-PAIRS = [(path, f"{API}{service.path}") for path, service in MOUNTS.items()]
+PAIRS = [(path, f"{API}{service.path}") for path, service in {**MOUNTS, **SSO_MOUNTS}.items()]
+
+
+def declaring(tmp_path: Path, issuer: str) -> str:
+    """An ini file with one identity provider."""
+    path = tmp_path / "corp.ini"
+    path.write_text(f"[sso:corp]\nissuer = {issuer}\nclient_id = {CLIENT_ID}\n", "utf-8")
+    return str(path)
 
 
 @pytest.fixture
-def world(make: Any) -> World:
-    return make(legacy_mounts="on")
+def world(make: WorldMaker, tmp_path: Path) -> World:
+    return make(legacy_mounts="on", edition="enterprise", ini_file=declaring(tmp_path, "http://127.0.0.1:1"))
 
 
 @pytest.mark.parametrize(("original", "ours"), PAIRS)
@@ -23,7 +32,10 @@ def test_both_paths_answer_alike(world: World, original: str, ours: str, method:
     answers = []
     for path in (original, ours):
         answer = world.browser().request(path, method=method, POST=body or b"", status="*")
-        told = answer.json if answer.status_int != 200 else sorted(answer.json)
+        if answer.status_int == 302:
+            told = answer.headers["Location"]
+        else:
+            told = answer.json if answer.status_int != 200 else sorted(answer.json)
         answers.append((answer.status_int, told, answer.headers.get("Allow"), answer.headers["Cache-Control"]))
     assert answers[0] == answers[1]
 
@@ -42,7 +54,34 @@ def test_a_whole_story_on_the_original_paths(world: World) -> None:
     assert http.get("/v1/me", headers=headers, status=401).json["error"] == "invalid_token"
 
 
-def test_they_are_not_there_by_default(make: Any) -> None:
-    world: World = make()
+def test_a_story_of_sso_on_the_original_paths(make: WorldMaker, tmp_path: Path, provider: ScriptedProvider) -> None:
+    world = make(legacy_mounts="on", edition="enterprise", ini_file=declaring(tmp_path, provider.url))
+    device, ada = world.device().ask(), Stranger(world)
+    there = ada.browser.get("/v1/oauth/device/sso-initiate", {"user_code": device.user_code}, status=302)
+    ours = provider.sign_in(there.headers["Location"])
+    original = ours.replace(f"{API}/oauth/device/sso-complete", "/v1/device/sso-complete")
+    assert original != ours
+    assert ada.come_back(original).headers["Location"] == "http://localhost/device?sso_verified=1"
+    context = ada.browser.get("/v1/oauth/device/approval-context").json
+    assert context["user_code"] == device.user_code
+    answer = ada.browser.post_json(
+        "/v1/oauth/device/approve-external",
+        {"user_code": device.user_code},
+        headers={"X-CSRF-Token": context["csrf_token"]},
+    )
+    assert answer.json == {"status": "approved"}
+    ada.browser.get("/v1/oauth/device/approval-context", status=401)
+    assert device.poll().json["subject_email"] == "ada@corp.example"
+
+
+def test_they_are_not_there_by_default(make: WorldMaker) -> None:
+    world = make(edition="enterprise")
     for path, _ in PAIRS:
         assert world.browser().post(path, status=404).content_type == "text/html"
+
+
+@pytest.mark.parametrize("path", SSO_MOUNTS)
+def test_those_of_sso_are_not_there_in_the_community_edition(make: WorldMaker, tmp_path: Path, path: str) -> None:
+    world = make(legacy_mounts="on", ini_file=declaring(tmp_path, "http://127.0.0.1:1"))
+    for method in ("GET", "POST"):
+        assert world.browser().request(path, method=method, status=404).json["error"] == "not_found"

@@ -1,35 +1,82 @@
 """What the original system promises and no other story of ours tells; docs/parity.md has the whole list."""
 
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
 import pytest
 
 from oauthdevice.domain.bearers import Bearer
-from oauthdevice.domain.codes import device_code_digest, shard_of_device_code
 from oauthdevice.domain.credentials import credential_digest, new_credential
-from oauthdevice.domain.device_authorization import approve
-from oauthdevice.domain.ports import Handle
-from oauthdevice.domain.scopes import EXTERNAL, EXTERNAL_ONLY
-from oauthdevice.domain.subjects import ExternalSubject
+from oauthdevice.domain.scopes import EXTERNAL_ONLY
 from oauthdevice.settings import SettingsError
 
-from ..conftest import WorldMaker
-from ..factories import API, APPROVE, CODE, DENY, LOOKUP, TOKEN, Device, World
+from ..conftest import WorldMaker, close
+from ..factories import (
+    API,
+    APPROVE,
+    APPROVE_EXTERNAL,
+    CODE,
+    DENY,
+    LOOKUP,
+    TOKEN,
+    Clock,
+    Device,
+    Stranger,
+    World,
+    make_world,
+)
+from ..scripted_providers import CLIENT_ID, ScriptedProvider, running
 from .test_owner_ends_sessions import SESSIONS, call, signed_in
 
 DAY = 86_400
-SSO = ("sso-initiate", "sso-complete", "approval-context", "approve-external", "deny-external")
-BRUNO = ExternalSubject("https://id.example.com", "bruno-1", "bruno@example.com")
+SSO = (
+    "sso-initiate",
+    "sso-complete",
+    "sso-complete/corp",
+    "approval-context",
+    "approve-external",
+    "deny-external",
+)
+BRUNO = {"sub": "bruno-1", "email": "bruno@example.com", "email_verified": True}
 
 
-def approved_for(world: World, subject: ExternalSubject, **parameters: str) -> Device:
-    """A device that an identity provider's subject has approved, as the SSO branch leaves it."""
-    device, store = world.device().ask(**parameters), world.services.device_flow._store
-    code = device.device_code
-    stored = store.touch(Handle(shard_of_device_code(code), device_code_digest(code)), "difyctl")
-    assert stored is not None
-    # The poll that finds it decided is never too early.
-    client = world.settings.clients["difyctl"]
-    granted = world.services.scopes.granted(stored.record.request.scopes, client.scopes, EXTERNAL)
-    assert store.swap(stored, approve(stored.record, subject, granted, stored.now)) is not None
+@pytest.fixture
+def elsewhere() -> Iterator[ScriptedProvider]:
+    """A second identity provider."""
+    with running(ScriptedProvider()) as one:
+        yield one
+
+
+@pytest.fixture
+def corp(
+    sqlite_url: str,
+    any_redis_url: str,
+    clock: Clock,
+    tmp_path: Path,
+    provider: ScriptedProvider,
+    elsewhere: ScriptedProvider,
+) -> Iterator[World]:
+    """The enterprise edition over each kind of Redis, with both providers."""
+    ini = tmp_path / "corp.ini"
+    sections = {"corp": provider, "elsewhere": elsewhere}
+    ini.write_text(
+        "".join(f"[sso:{name}]\nissuer = {one.url}\nclient_id = {CLIENT_ID}\n" for name, one in sections.items())
+    )
+    one = make_world(sqlite_url, any_redis_url, clock, edition="enterprise", ini_file=str(ini))
+    yield one
+    close(one)
+
+
+def approved_for(
+    world: World, provider: ScriptedProvider, person: dict[str, Any] | None = None, **parameters: str
+) -> Device:
+    """A device that a person of `provider` has approved, in a browser of their own."""
+    device, browser = world.device().ask(**parameters), Stranger(world)
+    name = next(one.name for one in world.settings.identity_providers.values() if one.issuer == provider.url)
+    provider.person = person or BRUNO
+    browser.come_back(provider.sign_in(browser.leave(device.user_code, provider=name)))
+    assert browser.decide(APPROVE_EXTERNAL, device.user_code).json == {"status": "approved"}
     return device
 
 
@@ -115,8 +162,8 @@ class TestTheOriginalDialect:
             answer = person.post(path, device.user_code)
             assert (answer.status_int, answer.json["error"]) == (404, "expired_or_unknown")
 
-    def test_what_is_told_with_the_token_to_an_external_subject(self, world: World) -> None:
-        device = approved_for(world, BRUNO)
+    def test_what_is_told_with_the_token_to_an_external_subject(self, corp: World, provider: ScriptedProvider) -> None:
+        device = approved_for(corp, provider)
         told = device.poll_original().json
         assert {name: value for name, value in told.items() if name not in ("access_token", "token", "token_id")} == {
             "token_type": "Bearer",
@@ -125,7 +172,7 @@ class TestTheOriginalDialect:
             "scope": f"{EXTERNAL_ONLY} apps:run",
             "subject_type": "external_sso",
             "subject_email": "bruno@example.com",
-            "subject_issuer": "https://id.example.com",
+            "subject_issuer": provider.url,
             "account": None,
             "workspaces": [],
             "default_workspace_id": None,
@@ -140,45 +187,44 @@ class TestTheOriginalDialect:
 
 
 class TestWhoseASessionIs:
-    def test_an_account_sees_the_sessions_of_its_id_alone(self, world: World) -> None:
-        person = world.person("bruno@example.com")
-        device, token = signed_in(world, person, "of the account")
-        approved_for(world, BRUNO, device_label="of the same e-mail").poll()
-        signed_in(world, world.person(), "of another account")
+    def test_an_account_sees_the_sessions_of_its_id_alone(self, corp: World, provider: ScriptedProvider) -> None:
+        # Once there is an account with this e-mail, no provider could vouch for it.
+        approved_for(corp, provider, device_label="of the same e-mail").poll()
+        device, token = signed_in(corp, corp.person("bruno@example.com"), "of the account")
+        signed_in(corp, corp.person(), "of another account")
         assert listed(device, token) == ["of the account"]
 
-    @pytest.mark.parametrize(
-        "other",
-        [
-            ExternalSubject("https://id.example.org", "bruno-1", "bruno@example.com"),
-            ExternalSubject("https://id.example.com", "bruno-2", "bruno@example.com"),
-        ],
-        ids=["another issuer", "another person there"],
-    )
-    def test_an_external_subject_is_one_of_its_issuer(self, world: World, other: ExternalSubject) -> None:
+    @pytest.mark.parametrize("other", ["another issuer", "another person there"])
+    def test_an_external_subject_is_one_of_its_issuer(
+        self, corp: World, provider: ScriptedProvider, elsewhere: ScriptedProvider, other: str
+    ) -> None:
         """The e-mail is the same, and is no proof."""
-        signed_in(world, world.person("bruno@example.com"), "of an account")
-        foreign = approved_for(world, other, device_label="of somebody else").poll().json
-        device = approved_for(world, BRUNO, device_label="one")
+        if other == "another issuer":
+            stranger = approved_for(corp, elsewhere, device_label="of somebody else")
+        else:
+            stranger = approved_for(corp, provider, {**BRUNO, "sub": "bruno-2"}, device_label="of somebody else")
+        foreign = stranger.poll().json
+        device = approved_for(corp, provider, device_label="one")
         token = device.poll().json["token"]
-        approved_for(world, BRUNO, device_label="two").poll()
+        approved_for(corp, provider, device_label="two").poll()
+        signed_in(corp, corp.person("bruno@example.com"), "of an account")
         assert sorted(str(one) for one in listed(device, token)) == ["one", "two"]
         assert call(device, "DELETE", f"{SESSIONS}/{foreign['token_id']}", token, 404)["error"] == "not_found"
         assert device.account(foreign["token"]).status_int == 200
 
-    def test_an_external_subject_sees_and_ends_its_own(self, world: World) -> None:
-        device = approved_for(world, BRUNO)
+    def test_an_external_subject_sees_and_ends_its_own(self, corp: World, provider: ScriptedProvider) -> None:
+        device = approved_for(corp, provider)
         told = device.poll().json
         assert device.account(told["token"]).json == {
             "subject_type": "external_sso",
             "subject_email": "bruno@example.com",
-            "subject_issuer": "https://id.example.com",
+            "subject_issuer": provider.url,
             "account": None,
             "workspaces": [],
             "default_workspace_id": None,
         }
         assert call(device, "GET", SESSIONS, told["token"])["data"][0]["prefix"] == "dfoe_"
-        other = approved_for(world, BRUNO).poll().json
+        other = approved_for(corp, provider).poll().json
         for path in (other["token_id"], "self"):
             assert call(device, "DELETE", f"{SESSIONS}/{path}", told["token"]) == {"status": "revoked"}
         for token in (told["token"], other["token"]):
@@ -217,10 +263,10 @@ class TestTokens:
         answer = world.device().account(new_credential(prefix))
         assert (answer.status_int, answer.json["error"]) == (401, "invalid_token")
 
-    def test_a_prefix_is_that_of_the_subject_type(self, world: World) -> None:
-        _, token = signed_in(world, world.person())
+    def test_a_prefix_is_that_of_the_subject_type(self, corp: World, provider: ScriptedProvider) -> None:
+        _, token = signed_in(corp, corp.person())
         assert token.startswith("dfoa_")
-        assert approved_for(world, BRUNO).poll().json["token"].startswith("dfoe_")
+        assert approved_for(corp, provider).poll().json["token"].startswith("dfoe_")
 
     def test_a_session_that_ended_keeps_no_digest_and_no_cache_entry(self, world: World) -> None:
         device, token = signed_in(world, world.person())

@@ -38,10 +38,10 @@ $(VENV)/.demo: setup.cfg pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	touch $@ $(VENV)/.serve
 
-$(VENV)/.test: setup.cfg pyproject.toml tests/install-servers.sh | $(BIN)/pip
+$(VENV)/.test: setup.cfg pyproject.toml tests/install-servers.sh tests/oidc_provider/package-lock.json | $(BIN)/pip
 	sh tests/install-servers.sh
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@ $(VENV)/.serve
 
 clean:
-	rm -rf $(VENV) var build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/oidc_provider/node_modules var build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

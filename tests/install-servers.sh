@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium.
+# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium, an OpenID Connect provider.
 # Does nothing where all are there.
 set -eu
 
@@ -7,16 +7,26 @@ missing=""
 command -v redis-server >/dev/null || missing="$missing redis-server"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v chromium >/dev/null || missing="$missing chromium"
-[ -n "$missing" ] || exit 0
+command -v node >/dev/null || missing="$missing nodejs"
+command -v npm >/dev/null || missing="$missing npm"
 
-if ! command -v apt-get >/dev/null; then
-    echo "The tests need these, and this script installs them on Debian alone:$missing" >&2
-    exit 1
+if [ -n "$missing" ]; then
+    if ! command -v apt-get >/dev/null; then
+        echo "The tests need these, and this script installs them on Debian alone:$missing" >&2
+        exit 1
+    fi
+    as_root=""
+    [ "$(id -u)" = 0 ] || as_root="sudo"
+    echo "installing$missing" >&2
+    $as_root apt-get update -q
+    # The tests start servers of their own: none of the packages is to start one.
+    # shellcheck disable=SC2086
+    $as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends $missing
 fi
-as_root=""
-[ "$(id -u)" = 0 ] || as_root="sudo"
-echo "installing$missing" >&2
-$as_root apt-get update -q
-# The tests start servers of their own: none of the packages is to start one.
-# shellcheck disable=SC2086
-$as_root env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends $missing
+
+cd "$(dirname "$0")/oidc_provider"
+# npm writes the first of these last, so it is newer than the second once all of that is installed.
+if [ -z "$(find node_modules/.package-lock.json -newer package-lock.json 2>/dev/null)" ]; then
+    echo "installing the OpenID Connect provider of the tests" >&2
+    npm ci --omit=dev --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
+fi

@@ -2,14 +2,21 @@
 
 import ast
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
+
+from oauthdevice.domain.errors import SSO_ERRORS, SSOInitiateFailed
+from oauthdevice.domain.identity_providers import BrokerProvider, OIDCProvider
+from oauthdevice.settings import read_settings
+from oauthdevice.wiring import build_services
 
 from .servers import CHECKOUT
 
 TESTS = CHECKOUT / "tests"
 PARITY = (CHECKOUT / "docs" / "parity.md").read_text("utf-8")
+SSO = (CHECKOUT / "docs" / "sso.md").read_text("utf-8")
 # Number, promise, ours, tests.
 ROWS = [
     (int(number), ours, tuple(re.findall(r"`([^`]+)`", shown_by)))
@@ -33,10 +40,64 @@ def test_every_test_that_the_parity_table_names_exists(name: str) -> None:
 
 
 def test_the_parity_table_has_every_number_and_a_test_for_each() -> None:
-    assert [number for number, _, _ in ROWS] == [*range(1, 28), *range(48, 84)]
+    assert [number for number, _, _ in ROWS] == list(range(1, 88))
     assert all(names for _, _, names in ROWS)
 
 
 def test_the_parity_table_says_of_each_whether_it_is_the_same() -> None:
     for number, ours, _ in ROWS:
         assert ours.startswith(("same", "differs: ")), number
+
+
+def blocks(language: str) -> list[str]:
+    """What docs/sso.md shows in one language."""
+    return re.findall(rf"```{language}\n(.*?)```", SSO, re.DOTALL)
+
+
+@pytest.mark.parametrize("example", blocks("ini"))
+def test_every_ini_example_of_sso_starts(
+    example: str, tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # The keys are made as the document says, in the folder that %(here)s is.
+    (program,) = blocks("python")
+    exec(compile(program, "docs/sso.md", "exec"), {})
+    ini = tmp_path / "server.ini"
+    ini.write_text(example, "utf-8")
+    options = {
+        "public_url": "https://login.example.com",
+        "database_url": sqlite_url,
+        "redis_url": "redis://127.0.0.1:1/0",
+        "secret": "a secret of forty characters, for tests.",
+        "edition": "enterprise",
+    }
+    settings = read_settings({f"oauthdevice.{name}": text for name, text in options.items()}, str(ini), {})
+    declared = re.findall(r"^\[sso:(.+)\]$", example, re.MULTILINE)
+    assert [one.name for one in build_services(settings).sso.choices] == declared != []
+
+
+def test_there_is_an_ini_example_for_each_way_in() -> None:
+    names = {name for example in blocks("ini") for name in re.findall(r"\[sso:(.+)\]", example)}
+    assert names >= {"corp", "keycloak", "okta", "entra", "google", "broker"}
+
+
+def test_the_table_of_sso_options_has_all_of_them() -> None:
+    told = dict(re.findall(r"^\| `(\w+)` \| (both|oidc|broker) \|", SSO, re.MULTILINE))
+    oidc, broker = ({one.name for one in fields(kind)} - {"name"} | {"mode"} for kind in (OIDCProvider, BrokerProvider))
+    assert {name for name, of in told.items() if of != "broker"} == oidc
+    assert {name for name, of in told.items() if of != "oidc"} == broker
+
+
+def test_every_code_that_a_person_is_told_is_explained() -> None:
+    for error in (*SSO_ERRORS, SSOInitiateFailed):
+        assert f"| `{error.error}` |" in SSO
+
+
+def test_what_the_document_quotes_of_the_log_is_logged() -> None:
+    rooms = [CHECKOUT / "oauthdevice" / name for name in ("domain", "identity_providers")]
+    source = "".join(path.read_text("utf-8") for room in rooms for path in room.glob("*.py"))
+    section = SSO[SSO.index("## When it fails") : SSO.index("At the start,")]
+    quoted = re.findall(r"`(?:NAME: )?((?:the|no \[|told|tells|came|a|it) ?[^`]+)`", section)
+    assert len(quoted) > 12
+    for text in quoted:
+        assert text in source, text

@@ -2,16 +2,18 @@
 
 import re
 import stat
-from dataclasses import fields
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
 import pytest
 from pyramid.paster import get_appsettings
 
 from oauthdevice.domain.clients import Client
+from oauthdevice.domain.identity_providers import BrokerProvider, OIDCProvider, Provider
 from oauthdevice.domain.rate_limits import DEFAULT_LIMITS, Limit
 from oauthdevice.domain.scopes import DEFAULT_SCOPES
 from oauthdevice.settings import Settings, SettingsError, read_settings
+from oauthdevice.wiring import build_services
 
 CHECKOUT = Path(__file__).parent.parent
 SECRET = "a secret of forty characters, for tests."
@@ -56,6 +58,8 @@ def ini_of(tmp_path: Path, clients: str) -> Path:
 BAD = [
     ("mode", "staging"),
     ("mode", "Production"),
+    ("edition", "Enterprise"),
+    ("edition", "cloud"),
     ("public_url", "login.example.com"),
     ("public_url", "ftp://login.example.com"),
     ("public_url", "https://"),
@@ -103,10 +107,15 @@ BAD = [
     ("account_token_prefix", "DFOA_"),
     ("external_token_prefix", "d-f_"),
     ("external_token_prefix", "dfoa_"),
+    ("sso_timeout_seconds", "0"),
+    ("sso_timeout_seconds", "61"),
+    ("sso_timeout_seconds", "5s"),
     ("argon2_memory_kib", "31"),
     ("argon2_time_cost", "0"),
     ("argon2_time_cost", "101"),
     ("secret", "x" * 31),
+    ("previous_secrets", "x" * 31),
+    ("previous_secrets", f"{'x' * 32}\n{'y' * 31}"),
 ]
 
 BAD_LIMITS = [
@@ -151,9 +160,10 @@ class TestBadValues:
         assert "OAUTHDEVICE_SECRET" in line
 
     @pytest.mark.parametrize("secret", ["short", "x" * 31])
-    def test_a_short_secret_is_not_told(self, secret: str) -> None:
-        assert secret not in refusal(secret=secret)
-        assert secret not in refusal(environ={"OAUTHDEVICE_SECRET": secret})
+    @pytest.mark.parametrize("name", ["secret", "previous_secrets"])
+    def test_a_short_secret_is_not_told(self, name: str, secret: str) -> None:
+        assert secret not in refusal(**{name: secret})
+        assert secret not in refusal(environ={f"OAUTHDEVICE_{name.upper()}": secret})
 
     def test_the_embedded_redis_is_for_development(self) -> None:
         assert "oauthdevice.redis_url" in refusal(redis_url="embedded://")
@@ -338,6 +348,29 @@ class TestSecretFile:
         assert line.startswith("oauthdevice: oauthdevice.secret_file: ")
 
 
+class TestSecrets:
+    """The one in force, and earlier ones."""
+
+    OLD = ("an earlier secret of 32 letters!", "the secret before it, which was longer")
+
+    def test_the_first_is_the_one_in_force(self) -> None:
+        assert read().secrets == (SECRET,)
+        assert read(previous_secrets=f"\n{self.OLD[0]}\n\n  {self.OLD[1]}\n").secrets == (SECRET, *self.OLD)
+
+    def test_earlier_ones_come_from_the_environment_too(self) -> None:
+        environ = {"OAUTHDEVICE_PREVIOUS_SECRETS": "\n".join(self.OLD)}
+        assert read(environ=environ).previous_secrets == self.OLD
+        assert read(environ=environ, previous_secrets=ANOTHER).previous_secrets == self.OLD
+
+
+class TestEdition:
+    def test_only_the_enterprise_edition_has_sso(self) -> None:
+        assert [read(edition=edition).has_sso for edition in ("", "community", "enterprise")] == [False, False, True]
+
+    def test_a_provider_may_take_as_long_as_is_set(self) -> None:
+        assert read(sso_timeout_seconds="60").sso_timeout_seconds == 60
+
+
 TWO_CLIENTS = f"""
 [client:tool]
 name = Tool
@@ -427,6 +460,214 @@ class TestClients:
         assert list(read(path).clients) == ["tool"]
 
 
+NEEDED_BY = {
+    "oidc": {"issuer": "https://id.example.com", "client_id": "oauthdevice"},
+    "broker": {
+        "mode": "broker",
+        "issuer": "https://broker.example.com",
+        "subject_issuers": "https://id.example.com",
+        "initiate_url": "https://broker.example.com/start",
+        "state_keys_file": "/keys/state.json",
+        "assertion_keys": "https://broker.example.com/jwks",
+    },
+}
+
+
+def sso_ini(tmp_path: Path, kind: str = "oidc", name: str = "corp", **options: str) -> Path:
+    """A provider with what it needs, changed by `options`; "" takes one away."""
+    given = {**NEEDED_BY[kind], **options}
+    lines = "".join(f"{option} = {value}\n" for option, value in given.items())
+    return write(tmp_path / "sso.ini", f"[sso:{name}]\n{lines}")
+
+
+class TestIdentityProviders:
+    def test_without_a_section_there_is_none(self) -> None:
+        assert read(edition="enterprise").identity_providers == {}
+
+    def test_an_openid_connect_provider_with_its_defaults(self, tmp_path: Path) -> None:
+        assert read(sso_ini(tmp_path)).identity_providers == {
+            "corp": OIDCProvider(
+                name="corp",
+                label="Corp",
+                issuer="https://id.example.com",
+                client_id="oauthdevice",
+                client_secret=None,
+                scope="openid email",
+                email_domains=frozenset(),
+                email_verified_claim="email_verified",
+                prompt=None,
+                own_callback=False,
+            )
+        }
+
+    def test_an_openid_connect_provider_with_all_options(self, tmp_path: Path) -> None:
+        ini = sso_ini(
+            tmp_path,
+            mode="oidc",
+            label="The \u00dcber-Corp",
+            issuer="https://id.example.com/realms/corp/",
+            client_secret="a secret",
+            scope="openid email profile",
+            email_domains="Example.com corp.example",
+            email_verified_claim="xms_edov",
+            prompt="login select_account",
+            own_callback="on",
+        )
+        assert read(ini).identity_providers["corp"] == OIDCProvider(
+            name="corp",
+            label="The \u00dcber-Corp",
+            issuer="https://id.example.com/realms/corp/",
+            client_id="oauthdevice",
+            client_secret="a secret",
+            scope="openid email profile",
+            email_domains=frozenset({"example.com", "corp.example"}),
+            email_verified_claim="xms_edov",
+            prompt="login select_account",
+            own_callback=True,
+        )
+
+    def test_a_broker_with_its_defaults(self, tmp_path: Path) -> None:
+        assert read(sso_ini(tmp_path, "broker")).identity_providers["corp"] == BrokerProvider(
+            name="corp",
+            label="Corp",
+            issuer="https://broker.example.com",
+            subject_issuers=frozenset({"https://id.example.com"}),
+            initiate_url="https://broker.example.com/start",
+            state_keys_file="/keys/state.json",
+            assertion_keys="https://broker.example.com/jwks",
+            audience="api.device_flow.external_subject_assertion",
+            email_domains=frozenset(),
+        )
+
+    def test_a_broker_with_all_options(self, tmp_path: Path) -> None:
+        options = {
+            "label": "Broker",
+            "subject_issuers": "idp-1 idp-2",
+            "audience": "us",
+            "email_domains": "example.com",
+        }
+        [provider] = read(sso_ini(tmp_path, "broker", **options)).identity_providers.values()
+        assert isinstance(provider, BrokerProvider)
+        assert provider.subject_issuers == {"idp-1", "idp-2"}
+        assert (provider.label, provider.audience, provider.email_domains) == ("Broker", "us", {"example.com"})
+
+    def test_they_keep_the_order_of_the_file(self, tmp_path: Path) -> None:
+        ini = write(
+            tmp_path / "sso.ini",
+            "".join(
+                f"[sso:{name}]\nissuer = https://{name}.example\nclient_id = x\n" for name in ("zeta", "alpha", "0")
+            ),
+        )
+        assert list(read(ini).identity_providers) == ["zeta", "alpha", "0"]
+
+    @pytest.mark.parametrize(
+        ("mode", "option", "value"),
+        [
+            ("oidc", "mode", "saml"),
+            ("oidc", "mode", "OIDC"),
+            ("oidc", "label", "x" * 101),
+            ("oidc", "label", "a\x07b"),
+            ("oidc", "issuer", "id.example.com"),
+            ("oidc", "issuer", "https://id.example.com?x=1"),
+            ("oidc", "issuer", "https://id.example.com/#x"),
+            ("oidc", "issuer", "ftp://id.example.com"),
+            ("oidc", "client_id", "\u00e5"),
+            ("oidc", "client_id", "x" * 256),
+            ("oidc", "client_secret", "\u00e5"),
+            ("oidc", "client_secret", "x" * 256),
+            ("oidc", "scope", "email"),
+            ("oidc", "scope", 'openid "email"'),
+            ("oidc", "email_domains", "example"),
+            ("oidc", "email_domains", "ada@example.com"),
+            ("oidc", "email_domains", "example.com."),
+            ("oidc", "email_verified_claim", "email verified"),
+            ("oidc", "email_verified_claim", "x" * 129),
+            ("oidc", "prompt", "Login"),
+            ("oidc", "own_callback", "perhaps"),
+            ("oidc", "no_such", "x"),
+            ("oidc", "Issuer", "https://id.example.com"),
+            ("oidc", "client_id", "100 % sure"),
+            ("oidc", "initiate_url", "https://broker.example.com"),
+            ("broker", "issuer", "broker"),
+            ("broker", "subject_issuers", "a\x07b"),
+            ("broker", "subject_issuers", "x" * 256),
+            ("broker", "initiate_url", "/start"),
+            ("broker", "audience", "a b"),
+            ("broker", "audience", "x" * 256),
+            ("broker", "email_domains", "example"),
+            ("broker", "client_id", "x"),
+            ("broker", "own_callback", "on"),
+        ],
+    )
+    def test_a_bad_value_stops_the_start_and_is_named(self, tmp_path: Path, mode: str, option: str, value: str) -> None:
+        for edition in ("community", "enterprise"):
+            line = refusal(sso_ini(tmp_path, mode, **{option: value}), edition=edition)
+            assert line.startswith(f"oauthdevice: [sso:corp] {option}: ")
+            assert len(line) > len(f"oauthdevice: [sso:corp] {option}: ")
+
+    @pytest.mark.parametrize(
+        ("mode", "option"), [(mode, option) for mode in NEEDED_BY for option in NEEDED_BY[mode] if option != "mode"]
+    )
+    def test_a_missing_one_stops_the_start_and_is_named(self, tmp_path: Path, mode: str, option: str) -> None:
+        line = refusal(sso_ini(tmp_path, mode, **{option: ""}))
+        assert line == f"oauthdevice: [sso:corp] {option}: must be set"
+
+    @pytest.mark.parametrize("name", ["", "Corp", "-corp", "a b", "a_b", "\u00e5", "x" * 33])
+    def test_a_bad_name_stops_the_start(self, tmp_path: Path, name: str) -> None:
+        line = refusal(sso_ini(tmp_path, name=name))
+        assert line.startswith(f"oauthdevice: [sso:{name}]: ")
+
+    @pytest.mark.parametrize(
+        ("mode", "option"), [("oidc", "issuer"), ("broker", "initiate_url"), ("broker", "assertion_keys")]
+    )
+    def test_only_https_in_production(self, tmp_path: Path, mode: str, option: str) -> None:
+        ini = sso_ini(tmp_path, mode, **{option: "http://id.example.com"})
+        assert refusal(ini) == f"oauthdevice: [sso:corp] {option}: must be an https address in production"
+        assert getattr(read(ini, mode="development").identity_providers["corp"], option) == "http://id.example.com"
+
+    def test_a_file_of_keys_needs_no_https(self, tmp_path: Path) -> None:
+        ini = sso_ini(tmp_path, "broker", assertion_keys="/keys/assertion.json")
+        assert read(ini).identity_providers["corp"].assertion_keys == "/keys/assertion.json"  # type: ignore[union-attr]
+
+    def test_here_is_the_folder_of_the_file(self, tmp_path: Path) -> None:
+        ini = sso_ini(tmp_path, "broker", state_keys_file="%(here)s/state.json")
+        [provider] = read(ini).identity_providers.values()
+        assert isinstance(provider, BrokerProvider)
+        assert provider.state_keys_file == f"{tmp_path}/state.json"
+
+    def test_the_secret_of_the_environment_wins(self, tmp_path: Path) -> None:
+        environ = {"OAUTHDEVICE_SSO_MY_CORP_CLIENT_SECRET": "of the environment"}
+        for own in ("", "of the file"):
+            ini = sso_ini(tmp_path, name="my-corp", client_secret=own)
+            [provider] = read(ini, environ).identity_providers.values()
+            assert isinstance(provider, OIDCProvider)
+            assert provider.client_secret == "of the environment"
+            [provider] = read(ini, {"OAUTHDEVICE_SSO_MY_CORP_CLIENT_SECRET": ""}).identity_providers.values()
+            assert isinstance(provider, OIDCProvider)
+            assert provider.client_secret == (own or None)
+
+    def test_a_bad_secret_is_not_told(self, tmp_path: Path) -> None:
+        secret = "pass\u00e5word"
+        for line in (
+            refusal(sso_ini(tmp_path, client_secret=secret)),
+            refusal(sso_ini(tmp_path), {"OAUTHDEVICE_SSO_CORP_CLIENT_SECRET": secret}),
+        ):
+            assert line.startswith("oauthdevice: [sso:corp] client_secret: ")
+            assert secret not in line
+
+    def test_the_community_edition_reads_them_and_uses_none(self, tmp_path: Path, sqlite_url: str) -> None:
+        ini = sso_ini(tmp_path)
+        settings = read(ini, database_url=sqlite_url)
+        assert list(settings.identity_providers) == ["corp"]
+        assert build_services(settings).sso.choices == ()
+        assert [one.name for one in build_services(replace(settings, edition="enterprise")).sso.choices] == ["corp"]
+
+    def test_keys_that_cannot_be_used_stop_the_start(self, tmp_path: Path, sqlite_url: str) -> None:
+        ini = sso_ini(tmp_path, "broker", state_keys_file=str(tmp_path / "not-there.json"))
+        with pytest.raises(SettingsError, match=r"^oauthdevice: \[sso:corp\]: .+not-there\.json"):
+            build_services(read(ini, edition="enterprise", database_url=sqlite_url))
+
+
 BASE = f"""
 [app:main]
 use = egg:oauthdevice
@@ -507,12 +748,12 @@ oauthdevice.secret = {SECRET}
 
 
 def documented(path: Path, section: str) -> dict[str, str]:
-    """The options of one section, those that are commented out too."""
+    """The options of one section, those that are commented out too; it may itself be."""
     lines = iter(path.read_text().splitlines())
-    assert any(line == f"[{section}]" for line in lines)
+    assert any(line in (f"[{section}]", f"#[{section}]") for line in lines)
     found = {}
     for line in lines:
-        if line.startswith("["):
+        if line.startswith(("[", "#[")):
             break
         option = re.fullmatch(r"#?([a-z][\w.]*) ?=(.*)", line)
         if option:
@@ -577,6 +818,21 @@ class TestDevelopmentIni:
         assert shown["interval_seconds"] == str(Settings().interval_seconds)
         assert shown["device_code_lifetime_seconds"] == str(Settings().device_code_lifetime_seconds)
         assert shown["access_token_lifetime_seconds"] == str(Settings().access_token_lifetime_seconds)
+
+    @pytest.mark.parametrize(("name", "kind"), [("corp", OIDCProvider), ("broker", BrokerProvider)])
+    def test_it_shows_every_option_of_an_identity_provider_at_its_default(
+        self, tmp_path: Path, name: str, kind: type[Provider]
+    ) -> None:
+        assert read(self.INI).identity_providers == {}
+        shown = documented(self.INI, f"sso:{name}")
+        assert set(shown) == {one.name for one in fields(kind)} - {"name"} | {"mode"}
+        needed = {one.name for one in fields(kind) if one.default is MISSING} - {"name", "label"} | {"mode"}
+        providers = []
+        for options in (shown, {option: shown[option] for option in needed}):
+            lines = "".join(f"{option} = {text}\n" for option, text in options.items())
+            providers.append(read(write(tmp_path / "sso.ini", f"[sso:{name}]\n{lines}")).identity_providers)
+        assert providers[0] == providers[1]
+        assert isinstance(providers[0][name], kind)
 
 
 class TestProductionIni:

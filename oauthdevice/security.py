@@ -103,10 +103,19 @@ def remember_sign_in(request: Request, key: str, kept: tuple[str, ...]) -> None:
     replaced = request.session.get(_SIGN_IN)
     if replaced:
         request.accounts.sign_out(replaced)
+    _renew(request, kept)
+    request.session[_SIGN_IN] = key
+
+
+def renew_session(request: Request) -> None:
+    """A new browser session for a person whom a provider has just vouched for; a sign-in moves over."""
+    _renew(request, (_SIGN_IN,))
+
+
+def _renew(request: Request, kept: tuple[str, ...]) -> None:
     carried = {name: request.session[name] for name in kept if name in request.session}
     request.session.invalidate()
     request.session.update(carried)
-    request.session[_SIGN_IN] = key
     request.session.new_csrf_token()
 
 

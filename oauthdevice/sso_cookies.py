@@ -1,6 +1,7 @@
 """The two cookies of the SSO branch: which browser began a sign-in, and what its person may decide."""
 
 import hmac
+import re
 import secrets
 from typing import Any
 from urllib.parse import urlsplit
@@ -53,8 +54,9 @@ def clear_approval(request: Request, response: Response) -> None:
 
 
 def browser_secret(request: Request) -> str:
-    """The secret of the browser that began a sign-in; "" where it began none."""
-    return str(request.cookies.get(_browser_name(request.options), ""))
+    """The secret of the browser that began a sign-in; "" where it began none, or brings what is none of ours."""
+    secret = str(request.cookies.get(_browser_name(request.options), ""))
+    return secret if re.fullmatch(r"[A-Za-z0-9_-]{43}", secret, re.ASCII) else ""
 
 
 def mark_browser(request: Request, response: Response, secret: str) -> None:

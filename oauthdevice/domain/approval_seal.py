@@ -25,7 +25,7 @@ class ApprovalSeal:
     def seal(self, approval: Approval) -> str:
         """Text that `unseal` takes until the approval expires."""
         members = {**asdict(approval), "expires_at": approval.expires_at.isoformat()}
-        return self._ring.encrypt(json.dumps(members).encode()).decode("ascii")
+        return self._ring.encrypt(json.dumps(members, ensure_ascii=False).encode()).decode("ascii")
 
     def unseal(self, text: str) -> Approval | None:
         """The approval, or None where the text is not ours or the approval has expired."""

@@ -1,6 +1,5 @@
 """The identity providers that the ini declares in `[sso:NAME]`, and what passes between us and one of them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 # How long a person may take at the provider.
@@ -55,7 +54,6 @@ class BrokerProvider:
 
 
 Provider = OIDCProvider | BrokerProvider
-Providers = Mapping[str, Provider]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ The approval lets its browser decide about the one code that the handshake was f
 import hmac
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 
 from . import codes
@@ -25,7 +26,6 @@ from .errors import (
     SSOCancelled,
     SSOFailed,
     SSOInitiateFailed,
-    StoreUnavailable,
     UserCodeGone,
     UserCodeMismatch,
     UserCodeNotPending,
@@ -37,8 +37,6 @@ from .rate_limits import RateLimits, network
 from .subjects import Approval, ExternalSubject
 
 APPROVAL_SECONDS = 300
-# What a provider answers where the person went back (RFC 6749 §4.1.2.1).
-_CANCELLED = "access_denied"
 
 
 class SSO:
@@ -104,20 +102,22 @@ class SSO:
     def complete(self, answer: ProviderAnswer, browser: str, address: str) -> Approval:
         """The approval of the person that the provider vouches for, in the browser that went there.
 
-        A handshake serves once, but an outage of ours does not use it up. Raises SSOFailed,
-        SSOCancelled, EmailBelongsToAccount, UserCodeNotPending, StoreUnavailable.
+        A handshake serves once. Raises SSOFailed, SSOCancelled, EmailBelongsToAccount,
+        UserCodeNotPending, StoreUnavailable.
         """
-        handshake = self._handshake(answer, browser)
-        # Before the provider is asked: of two answers at once, the second must not spoil the first.
-        if not self._store.spend(handshake.state):
-            raise SSOFailed(detail="the handshake was completed by another request")
+        handshake = self._handshake(answer)
         try:
-            subject = self._subject(handshake, answer, address)
-            self._check_waiting(handshake)
-            self._admit(subject, handshake.user_code, address)
-        except StoreUnavailable:
-            self._store.keep(handshake)
+            subject = self._subject(handshake, answer, browser)
+        except (SSOFailed, SSOCancelled, UserCodeNotPending) as error:
+            self._audit.record(
+                Event.LOGIN_FAILED,
+                subject=f"provider:{handshake.provider}",
+                token_id=handshake.authorization_id,
+                address=address,
+                reason=(error.detail or error.error)[:64],
+            )
             raise
+        self._admit(subject, handshake.user_code, address)
         self._audit.record(Event.LOGIN, subject=subject, address=address, token_id=handshake.authorization_id)
         return Approval(
             id=secrets.token_urlsafe(16),
@@ -142,9 +142,11 @@ class SSO:
         """
         _must_match(approval, user_code)
         try:
-            return self._approvals.open(user_code, approval, address)
+            opened = self._approvals.open(user_code, approval, address)
         except (ExpiredOrUnknown, AlreadyResolved) as error:
             raise _no_longer_pending(error) from error
+        # The approval may be over before the code is.
+        return replace(opened, remaining=min(opened.remaining, approval.expires_at - self._clock()))
 
     def approve(
         self,
@@ -171,7 +173,7 @@ class SSO:
             raise _no_longer_pending(error) from error
 
     def deny(self, user_code: str, approval: Approval, address: str) -> Client:
-        """Refuse the client, which is returned. Raises as `approve` does."""
+        """Refuse the client, which is returned. Raises as `approve` does; anybody who signed in may refuse."""
         _must_match(approval, user_code)
         try:
             return self._approvals.deny(user_code, approval, address)
@@ -188,34 +190,24 @@ class SSO:
             raise InvalidRequest("There is no such provider.")
         return name
 
-    def _handshake(self, answer: ProviderAnswer, browser: str) -> Handshake:
+    def _handshake(self, answer: ProviderAnswer) -> Handshake:
         named = (provider.state_of(answer) for provider in self._providers.values())
         state = next((one for one in named if one), None)
-        # A state of ours is ASCII; so is the secret of a browser.
+        # A state of ours is ASCII.
         handshake = self._store.find(state) if state and state.isascii() else None
         if handshake is None or handshake.provider not in self._providers:
             raise SSOFailed(detail="the state is missing, unknown, used or expired")
-        # The state alone would let a stranger finish his own sign-in in this browser (RFC 9700 §4.7).
-        if not browser.isascii() or not hmac.compare_digest(handshake.browser, credential_digest(browser)):
-            raise SSOFailed(detail="the sign-in was begun in another browser")
         return handshake
 
-    def _subject(self, handshake: Handshake, answer: ProviderAnswer, address: str) -> ExternalSubject:
-        try:
-            if answer.error == _CANCELLED:
-                raise SSOCancelled()
-            if answer.error is not None:
-                raise SSOFailed(detail="the provider answered with an error")
-            return self._providers[handshake.provider].complete(handshake, answer)
-        except (SSOFailed, SSOCancelled) as error:
-            self._audit.record(
-                Event.LOGIN_FAILED,
-                subject=f"provider:{handshake.provider}",
-                token_id=handshake.authorization_id,
-                address=address,
-                reason=error.error,
-            )
-            raise
+    def _subject(self, handshake: Handshake, answer: ProviderAnswer, browser: str) -> ExternalSubject:
+        # The state alone would let a stranger finish his own sign-in in this browser (RFC 9700 §4.7).
+        if not hmac.compare_digest(handshake.browser, credential_digest(browser)):
+            raise SSOFailed(detail="the sign-in was begun in another browser")
+        self._check_waiting(handshake)
+        # Before the provider is asked: of two answers at once, the second must not spoil the first.
+        if not self._store.spend(handshake.state):
+            raise SSOFailed(detail="the handshake was completed by another request")
+        return self._providers[handshake.provider].complete(handshake, answer)
 
     def _check_waiting(self, handshake: Handshake) -> None:
         try:

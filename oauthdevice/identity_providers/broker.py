@@ -7,7 +7,6 @@ import hmac
 import json
 
 from joserfc import jwt
-from joserfc.errors import JoseError
 from joserfc.jwk import Key, KeySet, OctKey
 
 from ..domain.codes import format_user_code, normalise_user_code
@@ -17,6 +16,7 @@ from ..domain.identity_providers import HANDSHAKE_SECONDS, BrokerProvider, Hands
 from ..domain.ports import Clock
 from ..domain.subjects import ExternalSubject
 from .documents import Kept, Unreachable, cause, fetch, is_address, read_file
+from .refusals import check_error
 from .signatures import MALFORMED, algorithms_of, read_keys, unverified_claim, verified
 
 STATE_AUDIENCE = "api.sso.state_envelope"
@@ -39,18 +39,22 @@ class Broker:
         self._callback = callback
         self._timeout = timeout_seconds
         self._clock = clock
-        self._state_keys = Kept(lambda: read_keys(read_file(provider.state_keys_file), symmetric=True), clock)
+        self._state_keys = Kept(self._load_state_keys, clock)
         self._assertion_keys = Kept(self._load_assertion_keys, clock)
-        self._check_keys()
+        # What would fail later fails at the start; what is read later meets the same checks.
+        self._state_keys.get()
+        if not _is_url(provider.assertion_keys):
+            self._assertion_keys.get()
 
     def state_of(self, answer: ProviderAnswer) -> str | None:
-        return unverified_claim(answer.assertion, "nonce") if answer.assertion else None
+        # An error comes with the nonce of the state, an assertion has it inside.
+        return unverified_claim(answer.assertion, "nonce") if answer.assertion else answer.state
 
     def begin(self, handshake: Handshake) -> str:
         initiate_url = self._provider.initiate_url
         try:
             reply = fetch(initiate_url, self._timeout, posted={"signed_state": self._signed_state(handshake)})
-        except (Unreachable, JoseError) as error:
+        except (Unreachable, *MALFORMED) as error:
             told = str(error) if isinstance(error, Unreachable) else cause(error)
             raise SSOInitiateFailed(detail=f"{self._provider.name}: {told}") from error
         address = reply.get("url")
@@ -60,6 +64,7 @@ class Broker:
 
     def complete(self, handshake: Handshake, answer: ProviderAnswer) -> ExternalSubject:
         provider = self._provider
+        check_error(provider.name, answer)
         if answer.assertion is None or answer.callback is not None:
             raise SSOFailed(detail=f"{provider.name}: no assertion")
         try:
@@ -113,38 +118,38 @@ class Broker:
         algorithm = algorithms_of(key)[0]
         return jwt.encode({"alg": algorithm, "kid": key.kid}, claims, key, algorithms=[algorithm])
 
+    def _load_state_keys(self) -> KeySet:
+        keys = _read_own(self._provider.state_keys_file)
+        if not keys.keys[0].is_private or not algorithms_of(keys.keys[0]):
+            raise Unreachable("the first key of state_keys_file cannot sign")
+        return keys
+
     def _load_assertion_keys(self) -> KeySet:
         source = self._provider.assertion_keys
-        if source.startswith(("https://", "http://")):
+        if _is_url(source):
             # What anybody can read is no shared secret.
             return read_keys(fetch(source, self._timeout))
-        return read_keys(read_file(source), symmetric=True)
-
-    def _check_keys(self) -> None:
-        """Refuses at the start what would fail later, and a key that would let either side forge the other's."""
-        ours = self._state_keys.get()
-        _must_name_keys(self._provider.state_keys_file)
-        if not ours.keys[0].is_private or not algorithms_of(ours.keys[0]):
-            raise Unreachable("the first key of state_keys_file cannot sign")
-        _must_be_long(ours)
-        if self._provider.assertion_keys.startswith(("https://", "http://")):
-            return
-        theirs = self._assertion_keys.get()
-        _must_name_keys(self._provider.assertion_keys)
-        if {_material(key) for key in ours} & {_material(key) for key in theirs}:
+        keys = _read_own(source)
+        # Either side could forge what the other signs.
+        if {_material(key) for key in self._state_keys.get()} & {_material(key) for key in keys}:
             raise Unreachable("state_keys_file and assertion_keys share a key")
-        _must_be_long(theirs)
+        return keys
 
 
-def _must_be_long(keys: KeySet) -> None:
+def _is_url(source: str) -> bool:
+    return source.startswith(("https://", "http://"))
+
+
+def _read_own(path: str) -> KeySet:
+    """The keys of a file that the operator wrote: each named, no shared secret short. Raises Unreachable."""
+    document = read_file(path)
+    keys = read_keys(document, symmetric=True)
+    # Looked up in the file: in a key set, a key without a name has got one.
+    if not all("kid" in key for key in document["keys"]):
+        raise Unreachable(f"{path}: a key without a kid")
     if any(isinstance(key, OctKey) and len(key.raw_value) < 32 for key in keys):
         raise Unreachable("a shared secret has fewer than 32 bytes")
-
-
-def _must_name_keys(path: str) -> None:
-    # Read from the file: in a key set, a key without a name has got one.
-    if not all("kid" in key for key in read_file(path)["keys"]):
-        raise Unreachable(f"{path}: a key without a kid")
+    return keys
 
 
 def _material(key: Key) -> str:

@@ -1,7 +1,9 @@
 """JSON documents of identity providers: fetched with a timeout, kept for a while."""
 
+import io
 import json
 import re
+import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -9,11 +11,15 @@ from typing import Any, Generic, TypeGuard, TypeVar
 from urllib.parse import urlsplit
 
 import requests
+from requests.adapters import HTTPAdapter
 
 from ..domain.ports import Clock
 
 Document = dict[str, Any]
 T = TypeVar("T")
+S = TypeVar("S", bound=requests.Session)
+
+ANSWER_MAX_BYTES = 1024 * 1024
 
 # How long a document is taken for what it was.
 FRESH = timedelta(hours=1)
@@ -29,6 +35,35 @@ def cause(error: Exception) -> str:
     return " ".join(part for part in parts if isinstance(part, str) and part.isprintable() and 0 < len(part) <= 64)
 
 
+class BoundedAdapter(HTTPAdapter):
+    """No answer takes more than `seconds` after its first byte, however it drips, nor is longer than ANSWER_MAX_BYTES.
+
+    The time-outs of requests count anew at each read.
+    """
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__()
+        self._seconds = seconds
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        response = super().send(request, *args, **{**kwargs, "stream": True})
+        deadline, body = time.monotonic() + self._seconds, b""
+        while part := response.raw.read1(decode_content=True):
+            body += part
+            if len(body) > ANSWER_MAX_BYTES or time.monotonic() > deadline:
+                response.close()
+                raise requests.exceptions.ReadTimeout("the answer is too long, or too long in coming")
+        response.raw = io.BytesIO(body)
+        return response
+
+
+def bounded(session: S, seconds: int) -> S:
+    """The session, all of whose answers are bounded."""
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, BoundedAdapter(seconds))
+    return session
+
+
 def fetch(url: str, timeout_seconds: int, *, posted: Document | None = None) -> Document:
     """The JSON object at an address, or the answer to the one `posted` there. Raises Unreachable.
 
@@ -37,9 +72,10 @@ def fetch(url: str, timeout_seconds: int, *, posted: Document | None = None) -> 
     method = "GET" if posted is None else "POST"
     headers = {"Accept": "application/json"}
     try:
-        answer = requests.request(
-            method, url, json=posted, headers=headers, timeout=timeout_seconds, allow_redirects=False
-        )
+        with bounded(requests.Session(), timeout_seconds) as session:
+            answer = session.request(
+                method, url, json=posted, headers=headers, timeout=timeout_seconds, allow_redirects=False
+            )
         document = answer.json() if answer.status_code == requests.codes.ok else None
     except (requests.RequestException, ValueError, RecursionError) as error:
         raise Unreachable(f"{method} {url}: {cause(error)}") from error

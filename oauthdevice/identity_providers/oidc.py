@@ -18,7 +18,8 @@ from ..domain.external_subjects import vouched_for
 from ..domain.identity_providers import Handshake, OIDCProvider, ProviderAnswer
 from ..domain.ports import Clock
 from ..domain.subjects import ExternalSubject
-from .documents import Document, Kept, Unreachable, cause, fetch, is_address
+from .documents import Document, Kept, Unreachable, bounded, cause, fetch, is_address
+from .refusals import check_error
 from .signatures import MALFORMED, read_keys, verified
 
 # How far the clock of a provider may be from ours.
@@ -67,6 +68,7 @@ class OpenIDConnect:
     def complete(self, handshake: Handshake, answer: ProviderAnswer) -> ExternalSubject:
         try:
             self._check_sender(answer)
+            check_error(self._provider.name, answer)
             subject_id, claims = self._claims(handshake, answer)
         except Unreachable as error:
             raise SSOFailed(detail=str(error)) from error
@@ -135,7 +137,7 @@ class OpenIDConnect:
         return dict(claims)
 
     def _session(self, authentication: str) -> OAuth2Session:
-        return OAuth2Session(
+        session = OAuth2Session(
             self._provider.client_id,
             self._provider.client_secret,
             token_endpoint_auth_method=authentication,
@@ -144,6 +146,7 @@ class OpenIDConnect:
             code_challenge_method="S256",
             default_timeout=self._timeout,
         )
+        return bounded(session, self._timeout)
 
     def _authentication(self) -> str:
         if self._provider.client_secret is None:

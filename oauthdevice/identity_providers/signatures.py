@@ -6,7 +6,7 @@ from typing import Any
 
 from joserfc import jws, jwt
 from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, Key, KeySet, OctKey
+from joserfc.jwk import ECKey, JWKRegistry, Key, KeySet, OctKey, OKPKey
 
 from ..domain.errors import SSOFailed
 from .documents import Document, Kept, Unreachable, cause
@@ -15,7 +15,6 @@ from .documents import Document, Kept, Unreachable, cause
 # secret (RFC 8725 §3.1), and `none` is nothing.
 ALGORITHMS = {
     "RSA": ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512"],
-    "OKP": ["Ed25519", "EdDSA"],
     "oct": ["HS256", "HS384", "HS512"],
 }
 
@@ -26,24 +25,32 @@ MALFORMED = (JoseError, ValueError, TypeError, LookupError, AttributeError, Recu
 
 def read_keys(document: Document, *, symmetric: bool = False) -> KeySet:
     """The signing keys of a JWK set that we understand, shared secrets only if `symmetric`. Raises Unreachable."""
-    try:
-        keys = KeySet.import_key_set({"keys": document["keys"]})
-    except MALFORMED as error:
-        raise Unreachable(f"not a JWK set: {cause(error)}") from error
+    listed = document.get("keys")
+    if not isinstance(listed, list):
+        raise Unreachable("not a JWK set")
+    keys = [key for one in listed if (key := _read_key(one)) is not None]
     usable = [key for key in keys if key.get("use") != "enc" and (symmetric or not isinstance(key, OctKey))]
     if not usable:
         raise Unreachable("a JWK set without a key for signatures")
     return KeySet(usable)
 
 
-# A curve has one algorithm each (RFC 7518 §3.4).
-CURVES = {"P-256": ["ES256"], "P-384": ["ES384"], "P-521": ["ES512"]}
+# RFC 7518 §3.4, RFC 9864. A curve that is not here signs nothing.
+CURVES = {"P-256": ["ES256"], "P-384": ["ES384"], "P-521": ["ES512"], "Ed25519": ["Ed25519", "EdDSA"]}
+
+
+def _read_key(listed: object) -> Key | None:
+    # RFC 7517 §5: a key that we do not understand is no reason to refuse the others.
+    try:
+        return JWKRegistry.import_key(listed) if isinstance(listed, dict) else None
+    except MALFORMED:
+        return None
 
 
 def algorithms_of(key: Key) -> list[str]:
     """The algorithms that a key may be used with; the one that it names itself, where it names one."""
     named = key.get("alg")
-    possible = CURVES.get(key.curve_name, []) if isinstance(key, ECKey) else ALGORITHMS[key.key_type]
+    possible = CURVES.get(key.curve_name, []) if isinstance(key, ECKey | OKPKey) else ALGORITHMS[key.key_type]
     return possible if named is None else [one for one in possible if one == named]
 
 

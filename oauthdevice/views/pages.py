@@ -20,7 +20,9 @@ from ..domain.errors import (
     SSO_ERRORS,
     AlreadyResolved,
     DomainError,
+    EmailBelongsToAccount,
     ExpiredOrUnknown,
+    InvalidApproval,
     LoginFailed,
     NoApproval,
     NotOpened,
@@ -29,7 +31,7 @@ from ..domain.errors import (
 from ..domain.subjects import Account, Approval, Decider
 from ..schemas.body import deserialise, read_body, read_query
 from ..schemas.pages import decision_form, enter_code_form, login_form
-from ..security import forget_sign_in, remember_sign_in
+from ..security import forget_sign_in, remember_sign_in, renew_session
 from ..sso_cookies import clear_approval
 from .errors import status_of
 
@@ -75,6 +77,7 @@ def show_enter_code(request: Request) -> Answer:
     if request.options.has_sso and "sso_verified" in query:
         if request.approval is None:
             raise NoApproval()
+        renew_session(request)
         request.session[_USER_CODE] = request.approval.user_code
         return go(request, "/device/consent")
     return _enter_code_page(request, query.get("user_code", "")[:64])
@@ -130,6 +133,9 @@ def post_consent(request: Request) -> Answer:
     form = deserialise(decision_form, parameters)
     decider = _decider(request, form["user_code"])
     if decider is None:
+        # Who pressed a button must hear that it did nothing.
+        if request.options.has_sso:
+            raise NoApproval()
         return go(request, "/login")
     decisions = _decisions(request, decider)
     approved, address = form["decision"] == "approve", request.remote_addr or ""
@@ -190,6 +196,9 @@ def _forgetting_a_dead_code(request: Request) -> Iterator[None]:
     except DomainError as error:
         if status_of(error) in (404, 409):
             request.session.pop(_USER_CODE, None)
+        if isinstance(error, EmailBelongsToAccount | InvalidApproval):
+            # Kept, it would lead to the same refusal again.
+            request.add_response_callback(clear_approval)
         raise
 
 

@@ -21,7 +21,7 @@ from ..sso_cookies import (
     new_browser_secret,
     require_approval,
 )
-from .errors import log_detail
+from .errors import log_detail, status_of
 from .service import OAuthService
 
 sso_initiate = OAuthService("sso_initiate", "/oauth/device/sso-initiate")
@@ -67,7 +67,7 @@ def complete_sso(request: Request) -> HTTPFound:
         )
         approval = request.sso.complete(answer, browser_secret(request), request.remote_addr or "")
     except DomainError as error:
-        log_detail(error, 400)
+        log_detail(error, status_of(error))
         known = next((one for one in SSO_ERRORS if isinstance(error, one)), SSOFailed)
         return HTTPFound(f"{request.options.public_url}/device?sso_error={known.error}")
     response = HTTPFound(f"{request.options.public_url}/device?sso_verified=1")

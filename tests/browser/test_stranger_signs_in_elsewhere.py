@@ -114,8 +114,8 @@ class TestAStrangerDecides:
         stranger.sees(CONSENT)
         live.clock.pass_seconds(APPROVAL_SECONDS + 1)
         stranger.button("Allow").click()
-        stranger.sees("Sign in")
-        stranger.link("Continue with Corp").click()
+        stranger.sees("Your sign-in is over")
+        stranger.try_again(device.user_code)
         stranger.allow()
         assert device.poll().status_int == 200
 
@@ -357,7 +357,7 @@ STATES: dict[str, tuple[Callable[[World, Stranger], object], str]] = {
     "cancelled": (told("sso_error=sso_cancelled"), "You cancelled the sign-in"),
     "has an account": (told("sso_error=email_belongs_to_account"), HAS_ACCOUNT),
     "code is gone": (told("sso_error=user_code_not_pending"), "This code is no longer waiting"),
-    "lost on the way": (told("sso_verified=1"), "The sign-in did not reach this browser"),
+    "lost on the way": (told("sso_verified=1"), "Your sign-in is over"),
 }
 
 

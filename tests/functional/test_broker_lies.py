@@ -54,7 +54,8 @@ class SignIn:
 
     def assert_failure_is_audited(self) -> None:
         (event,) = [one for one in self.world.services.ledger.newest(1000) if one.event == "login_failed"]
-        assert (event.subject, event.reason, event.address) == ("provider:corp", "sso_failed", "192.0.2.7")
+        assert (event.subject, event.address) == ("provider:corp", "192.0.2.7")
+        assert event.reason not in (None, "", "sso_failed")
 
 
 def assert_honest_taken(world: World, broker: ScriptedBroker) -> None:

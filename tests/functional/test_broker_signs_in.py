@@ -80,6 +80,13 @@ def comes_back(world: World, broker: ScriptedBroker, **changed: Any) -> TestResp
 
 
 class TestAPersonOfTheBroker:
+    @pytest.mark.parametrize(("error", "told"), [("access_denied", "sso_cancelled"), ("server_error", "sso_failed")])
+    def test_may_go_back_there(self, corp: World, broker: ScriptedBroker, error: str, told: str) -> None:
+        ada = Stranger(corp)
+        ada.leave(corp.device().ask().user_code)
+        answer = ada.come_back(f"{SSO_COMPLETE}?error={error}&state={broker.states[-1]['nonce']}")
+        assert answer.headers["Location"] == f"http://localhost/device?sso_error={told}"
+
     def test_approves_and_the_token_speaks_for_them(self, corp: World, broker: ScriptedBroker) -> None:
         device, ada = corp.device().ask(), Stranger(corp)
         assert ada.leave(device.user_code) == f"{broker.url}/login"

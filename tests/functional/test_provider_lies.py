@@ -53,7 +53,8 @@ def assert_lie_refused(world: World, provider: ScriptedProvider, user_code: str,
     assert_tells_nothing(answer, CLIENT_SECRET, "an access token", provider.asked["nonce"], provider.url)
     assert waits(world, user_code)
     (event,) = [one for one in world.services.ledger.newest(1000) if one.event == "login_failed"]
-    assert (event.subject, event.reason, event.address) == ("provider:corp", "sso_failed", "192.0.2.7")
+    assert (event.subject, event.address) == ("provider:corp", "192.0.2.7")
+    assert event.reason not in (None, "", "sso_failed")
 
 
 def assert_honest_taken(world: World, provider: ScriptedProvider, user_code: str) -> None:

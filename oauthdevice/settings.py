@@ -15,7 +15,7 @@ from .domain.clients import Client
 from .domain.identity_providers import BrokerProvider, Provider
 from .domain.rate_limits import DEFAULT_LIMITS, Limit
 from .domain.scopes import DEFAULT_SCOPES, Scope
-from .stores.redis import EMBEDDED
+from .stores.connections import EMBEDDED
 from .values import DAY, SECRET_MIN_CHARACTERS, Parse, SettingsError
 
 __all__ = ["Settings", "SettingsError", "make_secret_file", "read_settings"]

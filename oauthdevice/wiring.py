@@ -31,8 +31,9 @@ from .identity_providers import Unreachable, speak_to
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
+from .stores.connections import EMBEDDED, connect
 from .stores.handshakes import RedisHandshakeStore
-from .stores.redis import EMBEDDED, RedisAuthorizationStore, RedisLimitStore, connect
+from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
 from .stores.token_cache import NoTokenCache, RedisTokenCache
@@ -65,11 +66,7 @@ def build_services(
     clock_offset: Callable[[], timedelta] = lambda: timedelta(0),
 ) -> Services:
     """The services of one process. Connects to nothing yet. `clock_offset` moves the clock of Redis."""
-    database, client, prefix = (
-        create_database(settings.database_url),
-        connect(settings.redis_url),
-        settings.redis_prefix,
-    )
+    database, client, prefix = create_database(settings.database_url), _redis(settings), settings.redis_prefix
     is_embedded = settings.redis_url == EMBEDDED
     cache = NoTokenCache() if is_embedded else RedisTokenCache(client, prefix)
     authorizations = RedisAuthorizationStore(client, prefix, clock_offset)
@@ -166,6 +163,14 @@ def build_services(
         database=database,
         redis=client,
     )
+
+
+def _redis(settings: Settings) -> redis.Redis:
+    """The client of our Redis. Raises SettingsError where a Cluster, which is asked at once, does not answer."""
+    try:
+        return connect(settings.redis_url)
+    except redis.RedisError as error:
+        raise SettingsError("oauthdevice.redis_url", f"cannot be reached: {type(error).__name__}") from error
 
 
 def _speakers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:

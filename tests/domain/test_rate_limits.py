@@ -10,7 +10,8 @@ import pytest
 from oauthdevice.domain.audit import Audit, AuditEvent
 from oauthdevice.domain.errors import RateLimited, StoreUnavailable
 from oauthdevice.domain.rate_limits import ALARM, DEFAULT_LIMITS, Limit, RateLimits, is_same_network, network
-from oauthdevice.stores.redis import RedisLimitStore, connect
+from oauthdevice.stores.connections import connect
+from oauthdevice.stores.redis import RedisLimitStore
 
 from ..factories import Clock
 

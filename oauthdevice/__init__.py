@@ -31,6 +31,7 @@ def make_app(settings: Settings, services: Services, **options: Any) -> Router:
     config.include(".assets")
     config.include(".wiring")
     config.include(".logs")
+    config.include(".metrics")
     config.include(".security")
     config.include(".sso_cookies")
     config.include(".cors")

@@ -59,6 +59,7 @@ class Settings:
     argon2_memory_kib: int = option(65_536, values.whole(32, 4_194_304))
     argon2_time_cost: int = option(3, values.whole(1, 100))
     cors_allow_origins: frozenset[str] = option(frozenset(), values.origins)
+    metrics: bool = option(True, values.switch)
     legacy_mounts: bool = option(False, values.switch)
     sso_timeout_seconds: int = option(5, values.whole(1, 60))
     demo_email: str = option("", values.matching(r"[^@\s]{1,64}@[^@\s]{1,189}", "an e-mail address"))
@@ -87,7 +88,7 @@ class Settings:
     def json_prefixes(self) -> tuple[str, ...]:
         """How the paths begin that are for programs; everything else is for people."""
         legacy = ("/v1/", "/console/api/") if self.legacy_mounts else ()
-        return (self.api_prefix + "/", "/.well-known/", *legacy)
+        return (self.api_prefix + "/", "/.well-known/", "/healthz", "/readyz", "/metrics", *legacy)
 
 
 # What a client takes over where its section does not say.

@@ -26,7 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "schemas": {"domain"},
     "stores": {"domain"},
     "identity_providers": {"domain"},
-    "views": {"domain", "schemas", "security", "sso_cookies", "settings"},
+    "views": {"domain", "schemas", "security", "sso_cookies", "settings", "metrics"},
     "admin": {"domain", "settings", "stores", "wiring"},
 }
 # `development` runs the migrations as `admin` does; `settings` and `values` know the embedded Redis by its name.

@@ -82,6 +82,19 @@ class AuthorizationStore(Protocol):
         """The answer kept by `swap`, or None once it is gone."""
 
 
+class Meter(Protocol):
+    """Numbers for monitoring; they decide nothing."""
+
+    def happened(self, event: AuditEvent) -> None:
+        """One event was audited."""
+
+    def refused(self, limit: str) -> None:
+        """A limit refused a request."""
+
+    def redeemed(self, client_id: str, seconds: float) -> None:
+        """A token was given, so many seconds after its codes."""
+
+
 class HandshakeStore(Protocol):
     """Handshakes with identity providers, each for `HANDSHAKE_SECONDS`. Each method is atomic."""
 

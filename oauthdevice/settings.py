@@ -80,6 +80,11 @@ class Settings:
         return (self.secret, *self.previous_secrets)
 
     @property
+    def has_embedded_redis(self) -> bool:
+        """True where Redis is inside this process."""
+        return self.redis_url == EMBEDDED
+
+    @property
     def has_sso(self) -> bool:
         """True in the edition with the SSO branch."""
         return self.edition == ENTERPRISE
@@ -184,7 +189,7 @@ def _check_together(settings: Settings) -> None:
     for name in ("public_url", "database_url", "redis_url"):
         if not getattr(settings, name):
             raise SettingsError(SECTION + name, "must be set")
-    if settings.redis_url == EMBEDDED and settings.mode == "production":
+    if settings.has_embedded_redis and settings.mode == "production":
         raise SettingsError("oauthdevice.redis_url", "the embedded Redis is for development; give a redis:// address")
     host = urlsplit(settings.public_url).hostname or ""
     if settings.cookie_domain and not f".{host}".endswith("." + settings.cookie_domain.lstrip(".").lower()):

@@ -33,7 +33,7 @@ from .metrics import Meter, Timed
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
-from .stores.connections import EMBEDDED, connect
+from .stores.connections import connect
 from .stores.handshakes import RedisHandshakeStore
 from .stores.heartbeat import Heartbeat
 from .stores.redis import RedisAuthorizationStore, RedisLimitStore
@@ -73,7 +73,7 @@ def build_services(
 ) -> Services:
     """The services of one process. Connects to nothing yet. `clock_offset` moves the clock of Redis."""
     database, client, prefix = create_database(settings.database_url), _redis(settings), settings.redis_prefix
-    is_embedded = settings.redis_url == EMBEDDED
+    is_embedded = settings.has_embedded_redis
     cache = NoTokenCache() if is_embedded else RedisTokenCache(client, prefix)
     meter = Meter()
     authorizations: AuthorizationStore = _timed(RedisAuthorizationStore(client, prefix, clock_offset), "redis")

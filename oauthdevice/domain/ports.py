@@ -111,6 +111,9 @@ class HandshakeStore(Protocol):
 class IdentityProvider(Protocol):
     """What speaks to one identity provider, in whatever protocol."""
 
+    def check(self) -> None:
+        """Return if a sign-in could begin now. Raises SSOInitiateFailed."""
+
     def state_of(self, answer: ProviderAnswer) -> str | None:
         """The state of the handshake that `answer` claims to complete. Nothing is verified yet."""
 

@@ -43,6 +43,13 @@ class Broker:
         self._assertion_keys = Kept(self._load_assertion_keys, clock)
         self._check_keys()
 
+    def check(self) -> None:
+        try:
+            self._state_keys.renewed()
+            self._assertion_keys.renewed()
+        except Unreachable as error:
+            raise SSOInitiateFailed(detail=str(error)) from error
+
     def state_of(self, answer: ProviderAnswer) -> str | None:
         return unverified_claim(answer.assertion, "nonce") if answer.assertion else None
 

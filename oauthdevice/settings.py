@@ -59,6 +59,7 @@ class Settings:
     argon2_memory_kib: int = option(65_536, values.whole(32, 4_194_304))
     argon2_time_cost: int = option(3, values.whole(1, 100))
     cors_allow_origins: frozenset[str] = option(frozenset(), values.origins)
+    accounts: str = option("", values.matching(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?", "a dotted name"))
     metrics: bool = option(True, values.switch)
     legacy_mounts: bool = option(False, values.switch)
     sso_timeout_seconds: int = option(5, values.whole(1, 60))

@@ -8,6 +8,7 @@ from typing import TypeVar, cast
 import redis
 from argon2 import PasswordHasher
 from pyramid.config import Configurator
+from pyramid.path import DottedNameResolver
 
 from .domain.accounts import Accounts
 from .domain.approval_seal import ApprovalSeal
@@ -20,7 +21,7 @@ from .domain.external_subjects import ExternalSubjects
 from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
 from .domain.keys import derive_key
-from .domain.ports import AccountStore, AuthorizationStore, Clock, IdentityProvider, SessionStore
+from .domain.ports import AccountDirectory, AccountStore, AuthorizationStore, Clock, IdentityProvider, SessionStore
 from .domain.rate_limits import RateLimits
 from .domain.redemption import Redeemer
 from .domain.refresh import Refresher
@@ -34,6 +35,7 @@ from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
 from .stores.connections import connect
+from .stores.directory import DirectoryAccountStore, DirectorySessionStore
 from .stores.handshakes import RedisHandshakeStore
 from .stores.heartbeat import Heartbeat
 from .stores.redis import RedisAuthorizationStore, RedisLimitStore
@@ -77,8 +79,13 @@ def build_services(
     cache = NoTokenCache() if is_embedded else RedisTokenCache(client, prefix)
     meter = Meter()
     authorizations: AuthorizationStore = _timed(RedisAuthorizationStore(client, prefix, clock_offset), "redis")
-    session_store: SessionStore = _timed(SQLSessionStore(database, cache), "database")
-    account_store: AccountStore = _timed(SQLAccountStore(database, cache), "database")
+    directory = _directory(settings)
+    session_store: SessionStore = _timed(
+        DirectorySessionStore(database, cache, directory) if directory else SQLSessionStore(database, cache), "database"
+    )
+    account_store: AccountStore = _timed(
+        DirectoryAccountStore(database, cache, directory) if directory else SQLAccountStore(database, cache), "database"
+    )
     # What waits in an embedded Redis is lost at exit: there, nothing waits.
     ledger = AuditLedger(database, client, prefix, waiting_max=1 if is_embedded else 100)
     audit = Audit(ledger, clock, meter)
@@ -154,6 +161,7 @@ def build_services(
             hasher=hasher,
             clock=clock,
             sign_in_lifetime_seconds=settings.sign_in_lifetime_seconds,
+            directory=directory,
         ),
         bearers=bearers,
         scopes=scopes,
@@ -178,6 +186,17 @@ def build_services(
 def _timed(store: T, name: str) -> T:
     """The store, every call of it timed."""
     return cast("T", Timed(store, name))
+
+
+def _directory(settings: Settings) -> AccountDirectory | None:
+    """A company's own accounts, or None where they are ours. Raises SettingsError."""
+    if not settings.accounts:
+        return None
+    try:
+        directory: AccountDirectory = DottedNameResolver().resolve(settings.accounts)()
+    except (ImportError, AttributeError) as error:
+        raise SettingsError("oauthdevice.accounts", f"cannot be imported: {error}") from error
+    return _timed(directory, "accounts")
 
 
 def _redis(settings: Settings) -> redis.Redis:

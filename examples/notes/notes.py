@@ -2,9 +2,10 @@
 
     PYTHONPATH=examples/notes .venv/bin/pserve examples/notes/notes.ini
 
-A tool signs in at /sign-in; its token then opens /api/notes.
+A tool signs in at /sign-in with an account of the company; its token then opens /api/notes.
 """
 
+import hmac
 from typing import Any
 
 from pyramid.config import Configurator
@@ -12,7 +13,35 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.router import Router
 
+from oauthdevice.domain.subjects import Account, Workspace
+
 NOTES = ["Water the plants"]
+
+
+class People:
+    """The accounts of the company, which oauthdevice asks (`oauthdevice.domain.ports.AccountDirectory`).
+
+    A real one asks the company's user table and compares hashes.
+    """
+
+    def __init__(self) -> None:
+        self.passwords = {"7": "tulips and daffodils"}
+        self.accounts = {"7": Account("7", "grace@example.com", "Grace", True, (Workspace("w1", "Garden", "owner"),))}
+
+    def authenticate(self, email: str, password: str) -> Account | None:
+        """The account of this e-mail if the password is its own."""
+        account = self.by_email(email)
+        if account is None or not hmac.compare_digest(self.passwords[account.id].encode(), password.encode()):
+            return None
+        return account
+
+    def get(self, account_id: str) -> Account | None:
+        """The account as it is now."""
+        return self.accounts.get(account_id)
+
+    def by_email(self, email: str) -> Account | None:
+        """As `get`; case does not count."""
+        return next((one for one in self.accounts.values() if one.email.casefold() == email.casefold()), None)
 
 
 def home(_: Request) -> Response:

@@ -263,6 +263,23 @@ class AccountStore(Protocol):
         """Make the account a member of the workspace with this id or name; False where there is none."""
 
 
+class AccountDirectory(Protocol):
+    """A company's own accounts, in place of ours (`oauthdevice.accounts`).
+
+    An account's id is 1 to 36 characters and never given to another person. Methods may be called
+    from several threads at once, and raise StoreUnavailable where the directory is away.
+    """
+
+    def authenticate(self, email: str, password: str) -> Account | None:
+        """The account of this e-mail if the password is its own, else None."""
+
+    def get(self, account_id: str) -> Account | None:
+        """The account with its workspaces as they are now, active or not; None where there is none."""
+
+    def by_email(self, email: str) -> Account | None:
+        """As `get`; case must not count."""
+
+
 class LimitStore(Protocol):
     """Counters. Each method is atomic."""
 

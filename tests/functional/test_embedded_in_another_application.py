@@ -14,7 +14,7 @@ from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 from oauthdevice.settings import SettingsError
 
 from ..conftest import WorldMaker
-from ..factories import PASSWORD, SECRET, World
+from ..factories import SECRET, World
 from ..servers import CHECKOUT
 
 PREFIX = "/sign-in"
@@ -35,13 +35,14 @@ def world(make: WorldMaker) -> World:
 
 
 @pytest.fixture
-def options(world: World) -> dict[str, str]:
+def options(world: World, example: ModuleType) -> dict[str, str]:
     return {
         "oauthdevice.mode": "development",
         "oauthdevice.public_url": world.settings.public_url,
         "oauthdevice.database_url": world.settings.database_url,
         "oauthdevice.redis_url": world.settings.redis_url,
         "oauthdevice.secret": SECRET,
+        "oauthdevice.accounts": "notes:People",
     }
 
 
@@ -50,27 +51,27 @@ def notes(example: ModuleType, options: dict[str, str]) -> TestApp:
     return TestApp(example.main({}, **options), extra_environ={"REMOTE_ADDR": "192.0.2.7", "HTTP_HOST": "localhost"})
 
 
-def allow(notes: TestApp, world: World, user_code: str) -> TestResponse:
-    """A person goes through the pages below the prefix."""
-    email = world.person().account.email
+def allow(notes: TestApp, user_code: str) -> TestResponse:
+    """Somebody of the company goes through the pages below the prefix."""
     page = notes.get(f"{PREFIX}/device").form
     page["user_code"] = user_code
     login = page.submit(status=303).follow().form
-    login["email"], login["password"] = email, PASSWORD
+    login["email"], login["password"] = "grace@example.com", "tulips and daffodils"
     consent = login.submit(status=303).follow(status=200)
     return consent.form.submit("decision", value="approve", status=303).follow(status=200)
 
 
 class TestTheExample:
-    def test_a_tool_signs_in_and_uses_the_api_of_the_company(self, notes: TestApp, world: World) -> None:
+    def test_a_tool_signs_in_and_uses_the_api_of_the_company(self, notes: TestApp) -> None:
         told = notes.post(f"{API}/oauth/device/code", {"client_id": "difyctl"}).json
         assert told["verification_uri"] == f"http://localhost{PREFIX}/device"
-        allow(notes, world, told["user_code"])
+        allow(notes, told["user_code"])
         form = {"grant_type": DEVICE_GRANT, "client_id": "difyctl", "device_code": told["device_code"]}
-        token = notes.post(f"{API}/oauth/device/token", form).json["access_token"]
-        headers = {"Authorization": f"Bearer {token}"}
-        assert notes.get("/api/notes", headers=headers).json["of"] == "person-0@example.com"
-        assert notes.get(f"{API}/account", headers=headers).json["subject_type"] == "account"
+        given = notes.post(f"{API}/oauth/device/token", form).json
+        assert given["workspaces"] == [{"id": "w1", "name": "Garden", "role": "owner"}]
+        headers = {"Authorization": f"Bearer {given['access_token']}"}
+        assert notes.get("/api/notes", headers=headers).json["of"] == "grace@example.com"
+        assert notes.get(f"{API}/account", headers=headers).json["workspaces"] == given["workspaces"]
 
     def test_every_address_of_a_page_is_below_the_prefix(self, notes: TestApp) -> None:
         page = notes.get(f"{PREFIX}/device")

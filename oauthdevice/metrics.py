@@ -6,6 +6,7 @@ comes from a stranger: clients are those declared, routes and errors are ours.
 
 import os
 import time
+from collections.abc import Iterable
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Histogram, generate_latest
@@ -13,13 +14,14 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from pyramid.config import Configurator
 from pyramid.events import NewRequest, NewResponse
 
-from .domain.audit import AuditEvent
+from .domain.audit import AuditEvent, Event
 from .domain.errors import StoreUnavailable
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
 EVENTS = Counter("oauthdevice_events_total", "Audited events.", ["event", "client_id"])
 ANSWERS = Counter("oauthdevice_answers_total", "Answers; error is empty for a success.", ["route", "status", "error"])
+FAULTS = Counter("oauthdevice_faults_total", "Requests that ended in a fault of ours.")
 REQUEST_SECONDS = Histogram(
     "oauthdevice_request_seconds",
     "How long an answer took.",
@@ -43,7 +45,13 @@ STORE_FAILURES = Counter("oauthdevice_store_failures_total", "Calls that found a
 
 
 class Meter:
-    """See `oauthdevice.domain.ports.Meter`."""
+    """See `oauthdevice.domain.ports.Meter`. `clients` are the ids of those declared."""
+
+    def __init__(self, clients: Iterable[str] = ()) -> None:
+        # What first appears as 1 has not grown, as Prometheus sees it: so everything appears as 0.
+        for client_id in ("", *clients):
+            for event in Event:
+                EVENTS.labels(event.value, client_id)
 
     def happened(self, event: AuditEvent) -> None:
         EVENTS.labels(event.event, event.client_id or "").inc()
@@ -103,5 +111,8 @@ def _count(event: NewResponse) -> None:
     request = event.request
     route = request.matched_route.name if getattr(request, "matched_route", None) else "none"
     error = request.environ.get("oauthdevice.error", "")
-    ANSWERS.labels(route, str(event.response.status_int), error).inc()
+    status = event.response.status_int
+    ANSWERS.labels(route, str(status), error).inc()
+    if status == 500:
+        FAULTS.inc()
     REQUEST_SECONDS.labels(route).observe(time.perf_counter() - request.environ["oauthdevice.started"])

@@ -77,7 +77,7 @@ def build_services(
     database, client, prefix = create_database(settings.database_url), _redis(settings), settings.redis_prefix
     is_embedded = settings.has_embedded_redis
     cache = NoTokenCache() if is_embedded else RedisTokenCache(client, prefix)
-    meter = Meter()
+    meter = Meter(settings.clients)
     authorizations: AuthorizationStore = _timed(RedisAuthorizationStore(client, prefix, clock_offset), "redis")
     directory = _directory(settings)
     session_store: SessionStore = _timed(

@@ -128,6 +128,22 @@ class TestMetrics:
         assert "stranger" not in told
         assert "BCDF" not in told
 
+    def test_what_has_not_happened_is_told_as_zero(self, world: World) -> None:
+        told = numbers(world)
+        for client_id in ("", "difyctl"):
+            assert f'oauthdevice_events_total{{client_id="{client_id}",event="reuse_detected"}}' in told
+
+    def test_a_fault_of_ours_is_counted(self, make: WorldMaker) -> None:
+        world = make()
+        before = numbers(world)
+
+        def broken(*_: object) -> None:
+            raise RuntimeError("the fault under test")
+
+        world.services.approvals.lookup = broken  # type: ignore[method-assign,assignment]  # the fault under test
+        world.browser().get(f"{API}/oauth/device/lookup?user_code=BCDF-GHJK", status=500)
+        assert grown(before, numbers(world))["oauthdevice_faults_total"] == 1
+
     def test_it_can_be_turned_off(self, make: WorldMaker) -> None:
         assert make(metrics="off").browser().get("/metrics", status=404).json["error"] == "not_found"
 

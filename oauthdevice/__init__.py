@@ -6,10 +6,11 @@ from pyramid.config import Configurator
 from pyramid.router import Router
 
 from .development import prepare
+from .embedding import embedded_settings, mount
 from .settings import Settings, read_settings
 from .wiring import Services, build_services
 
-__all__ = ["main", "make_app"]
+__all__ = ["includeme", "main", "make_app"]
 
 
 def main(global_config: dict[str, str], **options: str) -> Router:
@@ -19,6 +20,12 @@ def main(global_config: dict[str, str], **options: str) -> Router:
     if settings.mode == "development":
         prepare(settings, global_config.get("__file__", "development.ini"))
     return app
+
+
+def includeme(config: Configurator) -> None:
+    """The server inside another Pyramid application; see `oauthdevice.embedding`. Raises SettingsError."""
+    settings = embedded_settings(config)
+    mount(config, settings, make_app(settings, build_services(settings)))
 
 
 def make_app(settings: Settings, services: Services, **options: Any) -> Router:
@@ -31,6 +38,7 @@ def make_app(settings: Settings, services: Services, **options: Any) -> Router:
     config.include(".assets")
     config.include(".wiring")
     config.include(".logs")
+    config.include(".metrics")
     config.include(".security")
     config.include(".sso_cookies")
     config.include(".cors")

@@ -7,43 +7,27 @@ wins. The application shares the database and Redis of the server: a token that 
 refused here at once.
 """
 
-import configparser
-
 from pyramid.config import Configurator
-from pyramid.paster import get_appsettings
 from pyramid.request import Request
 from pyramid.response import Response
 
 from .domain.bearers import Bearer
 from .domain.errors import DomainError, InsufficientScope, InvalidToken, RateLimited, Unavailable
+from .embedding import embedded_settings
 from .security import ANY_SCOPE, BearerPolicy
-from .settings import SettingsError, read_settings
 from .views.errors import answer_json
 from .wiring import build_services
 
 __all__ = ["ANY_SCOPE", "Bearer", "BearerPolicy"]
 
-INI_FILE = "oauthdevice.ini_file"
-
 
 def includeme(config: Configurator) -> None:
     """The policy and the answers to its refusals, built from `oauthdevice.*` settings. Raises SettingsError."""
-    own = dict(config.registry.settings)
-    ini_file = own.pop(INI_FILE, None)
-    settings = read_settings({**_taken_over(ini_file), **own}, ini_file)
+    settings = embedded_settings(config)
     services = build_services(settings)
     config.set_security_policy(BearerPolicy(services.bearers, services.scopes))
     for refusal in (InvalidToken, InsufficientScope, RateLimited, Unavailable):
         config.add_exception_view(_refused, context=refusal)
-
-
-def _taken_over(ini_file: str | None) -> dict[str, str]:
-    if ini_file is None:
-        return {}
-    try:
-        return dict(get_appsettings(ini_file))
-    except (OSError, LookupError, configparser.Error) as error:
-        raise SettingsError(INI_FILE, f"cannot be read: {' '.join(str(error).split())}") from error
 
 
 def _refused(error: DomainError, _request: Request) -> Response:

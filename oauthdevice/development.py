@@ -23,7 +23,7 @@ def prepare(settings: Settings, ini_file: str) -> None:
     """Bring the database to the newest migration, make the demo account, print where to go."""
     upgrade(settings.database_url)
     print(f"\n  oauthdevice is at {settings.public_url}/device", file=sys.stderr)
-    if settings.demo_email:
+    if settings.demo_email and not settings.accounts:
         _tell_demo_account(settings, ini_file)
     for provider in settings.identity_providers.values() if settings.has_sso else ():
         print(f"  Or with {provider.label} ({provider.issuer})", file=sys.stderr)

@@ -15,7 +15,7 @@ from .domain.clients import Client
 from .domain.identity_providers import BrokerProvider, Provider
 from .domain.rate_limits import DEFAULT_LIMITS, Limit
 from .domain.scopes import DEFAULT_SCOPES, Scope
-from .stores.redis import EMBEDDED
+from .stores.connections import EMBEDDED
 from .values import DAY, SECRET_MIN_CHARACTERS, Parse, SettingsError
 
 __all__ = ["Settings", "SettingsError", "make_secret_file", "read_settings"]
@@ -59,6 +59,8 @@ class Settings:
     argon2_memory_kib: int = option(65_536, values.whole(32, 4_194_304))
     argon2_time_cost: int = option(3, values.whole(1, 100))
     cors_allow_origins: frozenset[str] = option(frozenset(), values.origins)
+    accounts: str = option("", values.matching(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?", "a dotted name"))
+    metrics: bool = option(True, values.switch)
     legacy_mounts: bool = option(False, values.switch)
     sso_timeout_seconds: int = option(5, values.whole(1, 60))
     demo_email: str = option("", values.matching(r"[^@\s]{1,64}@[^@\s]{1,189}", "an e-mail address"))
@@ -79,6 +81,11 @@ class Settings:
         return (self.secret, *self.previous_secrets)
 
     @property
+    def has_embedded_redis(self) -> bool:
+        """True where Redis is inside this process."""
+        return self.redis_url == EMBEDDED
+
+    @property
     def has_sso(self) -> bool:
         """True in the edition with the SSO branch."""
         return self.edition == ENTERPRISE
@@ -87,7 +94,7 @@ class Settings:
     def json_prefixes(self) -> tuple[str, ...]:
         """How the paths begin that are for programs; everything else is for people."""
         legacy = ("/v1/", "/console/api/") if self.legacy_mounts else ()
-        return (self.api_prefix + "/", "/.well-known/", *legacy)
+        return (self.api_prefix + "/", "/.well-known/", "/healthz", "/readyz", "/metrics", *legacy)
 
 
 # What a client takes over where its section does not say.
@@ -183,7 +190,7 @@ def _check_together(settings: Settings) -> None:
     for name in ("public_url", "database_url", "redis_url"):
         if not getattr(settings, name):
             raise SettingsError(SECTION + name, "must be set")
-    if settings.redis_url == EMBEDDED and settings.mode == "production":
+    if settings.has_embedded_redis and settings.mode == "production":
         raise SettingsError("oauthdevice.redis_url", "the embedded Redis is for development; give a redis:// address")
     host = urlsplit(settings.public_url).hostname or ""
     if settings.cookie_domain and not f".{host}".endswith("." + settings.cookie_domain.lstrip(".").lower()):

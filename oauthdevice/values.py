@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from .domain.rate_limits import Limit
 from .domain.scopes import ACCOUNT, EXTERNAL, is_scope_token
-from .stores.redis import EMBEDDED
+from .stores.connections import EMBEDDED, SCHEMES, parse
 
 DAY = 86_400
 SECRET_MIN_CHARACTERS = 32
@@ -94,9 +94,17 @@ def database_url(text: str) -> str:
 
 
 def redis_url(text: str) -> str:
-    """An address that redis-py takes, or that of the embedded Redis."""
-    if text != EMBEDDED and not text.startswith(("redis://", "rediss://", "unix://")):
-        raise ValueError("must be an address that begins with redis://, rediss:// or unix://, or embedded://")
+    """An address that `stores.connections.connect` takes."""
+    # The address may hold a password: no message repeats it.
+    if text != EMBEDDED and not text.startswith(SCHEMES):
+        raise ValueError(f"must be an address that begins with one of {' '.join(SCHEMES)}, or embedded://")
+    if text.startswith(("redis+sentinel://", "redis+cluster://")):
+        try:
+            parse(text)
+        except ValueError:
+            raise ValueError(
+                "must be redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT"
+            ) from None
     return text
 
 

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar, cast
 
 import redis
 from argon2 import PasswordHasher
 from pyramid.config import Configurator
+from pyramid.path import DottedNameResolver
 
 from .domain.accounts import Accounts
 from .domain.approval_seal import ApprovalSeal
@@ -19,7 +21,7 @@ from .domain.external_subjects import ExternalSubjects
 from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
 from .domain.keys import derive_key
-from .domain.ports import Clock, IdentityProvider
+from .domain.ports import AccountDirectory, AccountStore, AuthorizationStore, Clock, IdentityProvider, SessionStore
 from .domain.rate_limits import RateLimits
 from .domain.redemption import Redeemer
 from .domain.refresh import Refresher
@@ -28,14 +30,20 @@ from .domain.sessions import Registry, Sessions, TokenPrefixes
 from .domain.sso import SSO
 from .domain.token_endpoint import TokenEndpoint
 from .identity_providers import Unreachable, speak_to
+from .metrics import Meter, Timed
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
+from .stores.connections import connect
+from .stores.directory import DirectoryAccountStore, DirectorySessionStore
 from .stores.handshakes import RedisHandshakeStore
-from .stores.redis import EMBEDDED, RedisAuthorizationStore, RedisLimitStore, connect
+from .stores.heartbeat import Heartbeat
+from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
 from .stores.token_cache import NoTokenCache, RedisTokenCache
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,7 @@ class Services:
     registry: Registry
     introspection: Introspection
     ledger: AuditLedger
+    heartbeat: Heartbeat
     database: Database
     redis: redis.Redis
 
@@ -65,19 +74,22 @@ def build_services(
     clock_offset: Callable[[], timedelta] = lambda: timedelta(0),
 ) -> Services:
     """The services of one process. Connects to nothing yet. `clock_offset` moves the clock of Redis."""
-    database, client, prefix = (
-        create_database(settings.database_url),
-        connect(settings.redis_url),
-        settings.redis_prefix,
-    )
-    is_embedded = settings.redis_url == EMBEDDED
+    database, client, prefix = create_database(settings.database_url), _redis(settings), settings.redis_prefix
+    is_embedded = settings.has_embedded_redis
     cache = NoTokenCache() if is_embedded else RedisTokenCache(client, prefix)
-    authorizations = RedisAuthorizationStore(client, prefix, clock_offset)
-    session_store, account_store = SQLSessionStore(database, cache), SQLAccountStore(database, cache)
+    meter = Meter(settings.clients)
+    authorizations: AuthorizationStore = _timed(RedisAuthorizationStore(client, prefix, clock_offset), "redis")
+    directory = _directory(settings)
+    session_store: SessionStore = _timed(
+        DirectorySessionStore(database, cache, directory) if directory else SQLSessionStore(database, cache), "database"
+    )
+    account_store: AccountStore = _timed(
+        DirectoryAccountStore(database, cache, directory) if directory else SQLAccountStore(database, cache), "database"
+    )
     # What waits in an embedded Redis is lost at exit: there, nothing waits.
     ledger = AuditLedger(database, client, prefix, waiting_max=1 if is_embedded else 100)
-    audit = Audit(ledger, clock)
-    limits = RateLimits(RedisLimitStore(client, prefix), settings.limits, audit)
+    audit = Audit(ledger, clock, meter)
+    limits = RateLimits(_timed(RedisLimitStore(client, prefix), "redis"), settings.limits, audit, meter)
     hasher = PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib)
     clients = Clients(settings.clients, hasher, limits)
     scopes = Scopes(settings.scopes, settings.ignored_scopes)
@@ -96,6 +108,7 @@ def build_services(
         prefixes=prefixes,
         redelivery_seconds=settings.redelivery_seconds,
         audit=audit,
+        meter=meter,
         clock=clock,
     )
     device_flow = DeviceFlow(
@@ -148,6 +161,7 @@ def build_services(
             hasher=hasher,
             clock=clock,
             sign_in_lifetime_seconds=settings.sign_in_lifetime_seconds,
+            directory=directory,
         ),
         bearers=bearers,
         scopes=scopes,
@@ -163,9 +177,34 @@ def build_services(
             clock=clock,
         ),
         ledger=ledger,
+        heartbeat=Heartbeat(database, client),
         database=database,
         redis=client,
     )
+
+
+def _timed(store: T, name: str) -> T:
+    """The store, every call of it timed."""
+    return cast("T", Timed(store, name))
+
+
+def _directory(settings: Settings) -> AccountDirectory | None:
+    """A company's own accounts, or None where they are ours. Raises SettingsError."""
+    if not settings.accounts:
+        return None
+    try:
+        directory: AccountDirectory = DottedNameResolver().resolve(settings.accounts)()
+    except (ImportError, AttributeError) as error:
+        raise SettingsError("oauthdevice.accounts", f"cannot be imported: {error}") from error
+    return _timed(directory, "accounts")
+
+
+def _redis(settings: Settings) -> redis.Redis:
+    """The client of our Redis. Raises SettingsError where a Cluster, which is asked at once, does not answer."""
+    try:
+        return connect(settings.redis_url)
+    except redis.RedisError as error:
+        raise SettingsError("oauthdevice.redis_url", f"cannot be reached: {type(error).__name__}") from error
 
 
 def _speakers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
@@ -175,7 +214,7 @@ def _speakers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
     speakers: dict[str, IdentityProvider] = {}
     for name, provider in declared.items():
         try:
-            speakers[name] = speak_to(
+            speaker = speak_to(
                 provider,
                 public_url=settings.public_url,
                 callback=f"{settings.public_url}{settings.api_prefix}/oauth/device/sso-complete",
@@ -183,6 +222,7 @@ def _speakers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
                 clock=clock,
                 alone=len(shared) < 2,
             )
+            speakers[name] = _timed(speaker, f"sso:{name}")
         except Unreachable as error:
             raise SettingsError(f"[sso:{name}]", str(error)) from error
     return speakers
@@ -194,6 +234,7 @@ def includeme(config: Configurator) -> None:
     given = {
         "device_flow": services.device_flow,
         "approvals": services.approvals,
+        "heartbeat": services.heartbeat,
         "sso": services.sso,
         "approval_seal": services.approval_seal,
         "accounts": services.accounts,

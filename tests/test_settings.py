@@ -233,6 +233,8 @@ class TestDefaults:
             "previous_secrets": (),
             "sso_timeout_seconds": 5,
             "identity_providers": {},
+            "accounts": "",
+            "metrics": True,
             "api_prefix": "/openapi/v1",
             "redis_prefix": "oauthdevice",
             "secret_file": "",

@@ -12,6 +12,7 @@ from ..settings import Settings, read_settings
 from ..stores.migrate import upgrade
 from .accounts import add_account_commands
 from .audit import add_audit_commands
+from .check import add_check_command
 from .commands import Command, add_command
 from .tokens import add_token_commands
 
@@ -48,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-c", "--config", dest="ini", required=True, metavar="INI", help="the server's ini file")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     add_command(commands, "upgrade", "bring the database to the newest migration", _upgrade)
+    add_check_command(commands)
     add_account_commands(commands)
     add_token_commands(commands)
     add_audit_commands(commands)

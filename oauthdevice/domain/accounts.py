@@ -11,7 +11,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from .audit import Audit, Event
 from .credentials import credential_digest
 from .errors import InvalidRequest, LoginFailed, NoSuchAccount, NoSuchWorkspace, Unavailable
-from .ports import AccountStore, Clock
+from .ports import AccountDirectory, AccountStore, Clock
 from .rate_limits import RateLimits, network
 from .subjects import Account, AccountSubject
 
@@ -30,7 +30,7 @@ class SignIn:
 
 
 class Accounts:
-    """Accounts and their sign-ins."""
+    """Accounts and their sign-ins. With a `directory`, accounts are kept there and only sign-ins here."""
 
     def __init__(
         self,
@@ -41,8 +41,10 @@ class Accounts:
         hasher: PasswordHasher,
         clock: Clock,
         sign_in_lifetime_seconds: int,
+        directory: AccountDirectory | None = None,
     ) -> None:
         self._store = store
+        self._directory = directory
         self._limits = limits
         self._audit = audit
         self._hasher = hasher
@@ -89,6 +91,7 @@ class Accounts:
 
     def add(self, email: str, name: str, password: str) -> Account:
         """A new active account. Raises AccountExists, InvalidRequest."""
+        self._check_ours()
         email, name = email.strip(), name.strip()
         local, _, domain = email.rpartition("@")
         if not (local and domain) or len(email) > EMAIL_MAX_CHARACTERS or not _is_text(email) or " " in email:
@@ -101,6 +104,7 @@ class Accounts:
 
     def set_password(self, email: str, password: str) -> None:
         """Replace the password and sign the person out everywhere. Raises NoSuchAccount, InvalidRequest."""
+        self._check_ours()
         self._store.set_password_hash(self._named(email).id, self._hash(password), end_sign_ins=True)
 
     def set_active(self, email: str, active: bool) -> None:
@@ -125,6 +129,7 @@ class Accounts:
 
     def join_workspace(self, workspace: str, email: str, role: str) -> None:
         """Make an account a member; a second time changes its role. Raises NoSuchAccount, NoSuchWorkspace."""
+        self._check_ours()
         if not role or len(role) > 32 or not _is_text(role):
             raise InvalidRequest("A role is 1 to 32 printable characters.")
         if not self._store.join_workspace(workspace, self._named(email).id, role, self._clock()):
@@ -136,7 +141,14 @@ class Accounts:
             raise NoSuchAccount()
         return account
 
+    def _check_ours(self) -> None:
+        if self._directory is not None:
+            raise InvalidRequest("Accounts are kept elsewhere: see the setting oauthdevice.accounts.")
+
     def _verified(self, email: str, password: str) -> Account | None:
+        if self._directory is not None:
+            known = self._directory.authenticate(email.strip(), password[:PASSWORD_MAX_CHARACTERS])
+            return known if known is not None and known.active else None
         # No account has such an e-mail, and PostgreSQL takes no NUL.
         account = self._store.by_email(email.strip()) if _is_text(email.strip()) else None
         stored = self._store.password_hash(account.id) if account else None

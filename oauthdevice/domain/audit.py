@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 from .subjects import Subject
 
 if TYPE_CHECKING:
-    from .ports import AuditStore, Clock
+    from .ports import AuditStore, Clock, Meter
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +81,10 @@ class Facts(SessionFacts, total=False):
 class Audit:
     """Records events: the log line at once, the row at once or, on hot paths, a little later."""
 
-    def __init__(self, store: "AuditStore", clock: "Clock") -> None:
+    def __init__(self, store: "AuditStore", clock: "Clock", meter: "Meter") -> None:
         self._store = store
         self._clock = clock
+        self._meter = meter
 
     def record(
         self,
@@ -110,6 +111,7 @@ class Audit:
             request_id=request_id.get(),
             reason=facts.get("reason") or None,
         )
+        self._meter.happened(happened)
         log.info("%s", happened.event, extra={"audit": happened.members()})
         if deferred:
             self._store.defer(happened)

@@ -82,6 +82,19 @@ class AuthorizationStore(Protocol):
         """The answer kept by `swap`, or None once it is gone."""
 
 
+class Meter(Protocol):
+    """Numbers for monitoring; they decide nothing."""
+
+    def happened(self, event: AuditEvent) -> None:
+        """One event was audited."""
+
+    def refused(self, limit: str) -> None:
+        """A limit refused a request."""
+
+    def redeemed(self, client_id: str, seconds: float) -> None:
+        """A token was given, so many seconds after its codes."""
+
+
 class HandshakeStore(Protocol):
     """Handshakes with identity providers, each for `HANDSHAKE_SECONDS`. Each method is atomic."""
 
@@ -97,6 +110,9 @@ class HandshakeStore(Protocol):
 
 class IdentityProvider(Protocol):
     """What speaks to one identity provider, in whatever protocol."""
+
+    def check(self) -> None:
+        """Return if a sign-in could begin now. Raises SSOInitiateFailed."""
 
     def state_of(self, answer: ProviderAnswer) -> str | None:
         """The state of the handshake that `answer` claims to complete. Nothing is verified yet."""
@@ -245,6 +261,23 @@ class AccountStore(Protocol):
 
     def join_workspace(self, workspace: str, account_id: str, role: str, now: datetime) -> bool:
         """Make the account a member of the workspace with this id or name; False where there is none."""
+
+
+class AccountDirectory(Protocol):
+    """A company's own accounts, in place of ours (`oauthdevice.accounts`).
+
+    An account's id is 1 to 36 characters and never given to another person. Methods may be called
+    from several threads at once, and raise StoreUnavailable where the directory is away.
+    """
+
+    def authenticate(self, email: str, password: str) -> Account | None:
+        """The account of this e-mail if the password is its own, else None."""
+
+    def get(self, account_id: str) -> Account | None:
+        """The account with its workspaces as they are now, active or not; None where there is none."""
+
+    def by_email(self, email: str) -> Account | None:
+        """As `get`; case must not count."""
 
 
 class LimitStore(Protocol):

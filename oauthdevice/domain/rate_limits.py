@@ -10,7 +10,7 @@ from .audit import Audit, Event, Facts
 from .errors import RateLimited
 
 if TYPE_CHECKING:
-    from .ports import LimitStore
+    from .ports import LimitStore, Meter
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,9 @@ ALARM = Limit("wrong_codes_alarm", 1000 + 1, 5 * MINUTE)
 class RateLimits:
     """The buckets of this server. A limit that is None is off."""
 
-    def __init__(self, store: "LimitStore", limits: Mapping[str, Limit | None], audit: Audit) -> None:
+    def __init__(self, store: "LimitStore", limits: Mapping[str, Limit | None], audit: Audit, meter: "Meter") -> None:
         self._store = store
+        self._meter = meter
         self._limits = limits
         self._audit = audit
 
@@ -93,6 +94,7 @@ class RateLimits:
     def _refuse(self, retry_after_seconds: int, name: str, key: str) -> None:
         if not retry_after_seconds:
             return
+        self._meter.refused(name)
         # One row for each bucket that overflows, not one for each refused request.
         limit = self._limits[name]
         if limit is not None and self._store.is_first(limit, _opaque(key)):

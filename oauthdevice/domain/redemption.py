@@ -17,7 +17,7 @@ from .device_authorization import consume, lease, refuse, release
 from .errors import AccessDenied, EmailBelongsToAccount, InvalidGrant, SSOFailed, StaleLease, StoreUnavailable
 from .external_subjects import ExternalSubjects
 from .keys import seal, unseal
-from .ports import AccountStore, AuthorizationStore, Clock, SessionStore, Stored
+from .ports import AccountStore, AuthorizationStore, Clock, Meter, SessionStore, Stored
 from .rate_limits import is_same_network
 from .sessions import NewSession, TokenPrefixes
 from .subjects import Account, ExternalSubject, Subject
@@ -39,6 +39,7 @@ class Redeemer:
         prefixes: TokenPrefixes,
         redelivery_seconds: int,
         audit: Audit,
+        meter: Meter,
         clock: Clock,
     ) -> None:
         self._store = store
@@ -48,6 +49,7 @@ class Redeemer:
         self._prefixes = prefixes
         self._redelivery_seconds = redelivery_seconds
         self._audit = audit
+        self._meter = meter
         self._clock = clock
 
     def redeem(self, seen: Stored, client: Client, device_code: str, address: str) -> dict[str, Any] | None:
@@ -80,6 +82,7 @@ class Redeemer:
         if consumed is None:
             return None
         self._tell(Event.REDEEMED, leased, address)
+        self._meter.redeemed(client.client_id, (leased.now - leased.record.issued_at).total_seconds())
         if not is_same_network(address, leased.record.request.address):
             self._tell(Event.REDEEMED_ELSEWHERE, leased, address)
         return answer

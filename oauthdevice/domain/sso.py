@@ -68,6 +68,10 @@ class SSO:
         """The providers that a person may choose from, in the order of the ini."""
         return tuple(self._declared.values())
 
+    def check(self, name: str) -> None:
+        """Return if a sign-in at this provider could begin now. Raises SSOInitiateFailed."""
+        self._providers[name].check()
+
     def provider_of(self, email: str) -> Provider | None:
         """The provider that is for the domain of an e-mail, or None."""
         domain = email.strip().rpartition("@")[2].casefold()

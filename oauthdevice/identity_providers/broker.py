@@ -46,6 +46,13 @@ class Broker:
         if not _is_url(provider.assertion_keys):
             self._assertion_keys.get()
 
+    def check(self) -> None:
+        try:
+            self._state_keys.renewed()
+            self._assertion_keys.renewed()
+        except Unreachable as error:
+            raise SSOInitiateFailed(detail=str(error)) from error
+
     def state_of(self, answer: ProviderAnswer) -> str | None:
         # An error comes with the nonce of the state, an assertion has it inside.
         return unverified_claim(answer.assertion, "nonce") if answer.assertion else answer.state

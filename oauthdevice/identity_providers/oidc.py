@@ -45,6 +45,14 @@ class OpenIDConnect:
         self._metadata = Kept(self._discover, clock)
         self._keys = Kept(self._load_keys, clock)
 
+    def check(self) -> None:
+        try:
+            self._endpoint("authorization_endpoint")
+            self._endpoint("token_endpoint")
+            self._keys.renewed()
+        except Unreachable as error:
+            raise SSOInitiateFailed(detail=str(error)) from error
+
     def state_of(self, answer: ProviderAnswer) -> str | None:
         return answer.state
 

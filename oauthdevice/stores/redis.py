@@ -11,8 +11,6 @@ import redis
 from limits import RateLimitItemPerSecond
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from ..domain.codes import shard_of_user_code
 from ..domain.device_authorization import AuthorizationRequest, DeviceAuthorization, State
@@ -24,31 +22,8 @@ from ..domain.subjects import AccountSubject, ExternalSubject, Subject
 P = ParamSpec("P")
 R = TypeVar("R")
 
-EMBEDDED = "embedded://"
 # A record outlives its code, so that the domain can still say expired_token or see a replay.
 RETENTION_SECONDS = 600
-TIMEOUT_SECONDS = 2
-
-
-def connect(url: str) -> redis.Redis:
-    """A client with a pool of its own; connects on first use.
-
-    `embedded://` is a Redis inside this process, for development: one process, lost at exit.
-    A connection that died while it was idle is retried once; a timeout never, as the script may
-    have run.
-    """
-    if url == EMBEDDED:
-        # Imported here: production has no use for it.
-        from fakeredis import FakeServer, FakeStrictRedis  # noqa: PLC0415
-
-        return FakeStrictRedis(server=FakeServer(), decode_responses=True)
-    return redis.Redis.from_url(
-        url,
-        decode_responses=True,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
-    )
 
 
 def unavailable(method: Callable[P, R]) -> Callable[P, R]:
@@ -161,7 +136,10 @@ class RedisLimitStore:
     """See `oauthdevice.domain.ports.LimitStore`. Counting is the library `limits`; see its strategies."""
 
     def __init__(self, client: redis.Redis, prefix: str) -> None:
-        storage = RedisStorage("redis://", connection_pool=client.connection_pool, key_prefix=f"{prefix}:limit")
+        storage = RedisStorage("redis://", key_prefix=f"{prefix}:limit")
+        # Our client instead of the one that it made, which never connected: that of a Cluster has no pool to share.
+        storage.storage = client
+        storage.initialize_storage("redis://")
         self._client = client
         self._prefix = prefix
         self._storage = storage

@@ -16,6 +16,7 @@ def includeme(config: Configurator) -> None:
     if settings.legacy_mounts:
         config.include(".legacy")
     config.include(".metadata")
+    config.include(".heartbeat")
     config.include(".openapi")
     config.include(".pages")
     config.include(".errors")

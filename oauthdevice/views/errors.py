@@ -77,6 +77,7 @@ def includeme(config: Configurator) -> None:
 
 def tell(error: errors.DomainError, request: Request) -> Response:
     """Any domain error as JSON or as a page."""
+    request.environ["oauthdevice.error"] = error.error
     status = status_of(error)
     log_detail(error, status)
     if not is_page(request):

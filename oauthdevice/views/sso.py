@@ -69,6 +69,7 @@ def complete_sso(request: Request) -> HTTPFound:
     except DomainError as error:
         log_detail(error, status_of(error))
         known = next((one for one in SSO_ERRORS if isinstance(error, one)), SSOFailed)
+        request.environ["oauthdevice.error"] = known.error
         return HTTPFound(f"{request.options.public_url}/device?sso_error={known.error}")
     response = HTTPFound(f"{request.options.public_url}/device?sso_verified=1")
     give_approval(request, response, approval)

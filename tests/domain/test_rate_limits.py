@@ -10,7 +10,9 @@ import pytest
 from oauthdevice.domain.audit import Audit, AuditEvent
 from oauthdevice.domain.errors import RateLimited, StoreUnavailable
 from oauthdevice.domain.rate_limits import ALARM, DEFAULT_LIMITS, Limit, RateLimits, is_same_network, network
-from oauthdevice.stores.redis import RedisLimitStore, connect
+from oauthdevice.metrics import Meter
+from oauthdevice.stores.connections import connect
+from oauthdevice.stores.redis import RedisLimitStore
 
 from ..factories import Clock
 
@@ -33,7 +35,7 @@ class Counters:
     @property
     def audit(self) -> Audit:
         """One whose rows are `events`."""
-        return Audit(self, self.clock)
+        return Audit(self, self.clock, Meter())
 
     def append(self, event: AuditEvent) -> None:
         self.events.append(event)
@@ -233,7 +235,7 @@ class TestWait:
 
 class TestRateLimits:
     def test_a_refusal_says_how_long_to_wait(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit)
+        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit, Meter())
         for _ in range(5):
             limits.hit("lookup", "ada")
         with pytest.raises(RateLimited) as raised:
@@ -242,7 +244,7 @@ class TestRateLimits:
         assert raised.value.detail == "limit lookup"
 
     def test_attempts_are_reserved_given_back_and_forgotten(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit)
+        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit, Meter())
         for _ in range(5):
             limits.reserve("lookup", "ada")
         limits.refund("lookup", "ada")
@@ -253,7 +255,7 @@ class TestRateLimits:
         limits.reserve("lookup", "ada")
 
     def test_a_limit_that_is_off_counts_nothing(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {"lookup": None}, counters.audit)
+        limits = RateLimits(counters.store, {"lookup": None}, counters.audit, Meter())
         for _ in range(100):
             limits.hit("lookup", "ada")
             limits.reserve("lookup", "ada")
@@ -263,7 +265,7 @@ class TestRateLimits:
 
     @pytest.mark.parametrize("key", ["ada@example.com", "192.0.2.7", "x" * 5000, "", "\u00e5da", "a b\n{c}"])
     def test_no_key_shows_who_is_counted(self, counters: Counters, key: str) -> None:
-        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit)
+        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit, Meter())
         limits.hit("lookup", key)
         limits.reserve("lookup", key)
         names = list(counters.clock.stores[0].scan_iter())
@@ -271,7 +273,7 @@ class TestRateLimits:
         assert all(len(name) < 200 and (not key or key not in name) for name in names)
 
     def test_the_alarm_rings_above_a_thousand_wrong_codes_and_calms_again(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {}, counters.audit)
+        limits = RateLimits(counters.store, {}, counters.audit, Meter())
         assert not limits.is_alarmed()
         for _ in range(1000):
             limits.count_wrong_code()

@@ -17,7 +17,8 @@ from oauthdevice.domain.device_authorization import AuthorizationRequest, Device
 from oauthdevice.domain.errors import StoreUnavailable, UserCodeTaken
 from oauthdevice.domain.ports import Handle, Stored
 from oauthdevice.domain.subjects import AccountSubject, ExternalSubject, Subject
-from oauthdevice.stores.redis import RETENTION_SECONDS, RedisAuthorizationStore, connect
+from oauthdevice.stores.connections import connect
+from oauthdevice.stores.redis import RETENTION_SECONDS, RedisAuthorizationStore
 
 from ..factories import Clock, World
 from ..servers import RedisServer

@@ -1,5 +1,7 @@
 """Migrations on SQLite and on PostgreSQL: from nothing to the newest, and back."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -99,6 +101,13 @@ class TestUpgrade:
         assert store.all() == [ada]
         assert tables(engine) == TABLES
         database.engine.dispose()
+
+    def test_ten_processes_that_start_at_once_all_come_up_and_one_migrates(self, url: str, engine: Engine) -> None:
+        program = f"from oauthdevice.stores.migrate import upgrade; upgrade({url!r})"
+        started = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(10)]
+        ended = [(process.communicate()[1], process.returncode) for process in started]
+        assert [told for told in ended if told[1]] == []
+        assert tables(engine) == TABLES
 
     def test_the_database_says_which_migration_it_is_at(self, url: str, engine: Engine) -> None:
         upgrade(url)

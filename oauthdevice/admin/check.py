@@ -1,0 +1,101 @@
+"""`check`: what is right and what is missing, line by line, before the first person finds out."""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..domain.errors import SSOInitiateFailed, StoreUnavailable
+from ..settings import Settings
+from ..wiring import Services
+from .commands import Commands, add_command, services_of
+
+OLDEST_REDIS = (6, 2)
+SKEW_SECONDS = 5
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line. `good` is None for what is no fault and yet worth a look."""
+
+    about: str
+    text: str
+    good: bool | None = True
+
+
+def add_check_command(commands: Commands) -> None:
+    add_command(commands, "check", "say what is right and what is missing; 1 where something is", _check)
+
+
+def _check(settings: Settings, _: argparse.Namespace) -> None:
+    bad = 0
+    with services_of(settings) as services:
+        for one in findings(settings, services):
+            mark = {True: "ok  ", None: "look", False: "BAD "}[one.good]
+            print(f"{mark} {one.about}: {one.text}")
+            bad += one.good is False
+    if bad:
+        raise SystemExit(1)
+
+
+def findings(settings: Settings, services: Services) -> Iterator[Finding]:
+    """Everything that can be told of a server from where its ini file is."""
+    yield _address(settings)
+    yield from _database(services)
+    yield from _redis(settings, services)
+    names = ", ".join(client for client, one in settings.clients.items() if one.device_flow)
+    yield Finding("clients", names or "none may start a device authorization", bool(names))
+    yield from _identity_providers(settings, services)
+
+
+def _address(settings: Settings) -> Finding:
+    if settings.is_https:
+        return Finding("public_url", settings.public_url)
+    safe = None if settings.mode == "development" else False
+    return Finding("public_url", f"{settings.public_url} is not https: codes and cookies travel in clear", safe)
+
+
+def _database(services: Services) -> Iterator[Finding]:
+    backend = services.database.engine.url.get_backend_name()
+    try:
+        current, newest = services.heartbeat.migrations()
+    except StoreUnavailable as error:
+        yield Finding("database", f"{backend}, {error.detail}", False)
+        return
+    yield Finding("database", f"{backend} answers")
+    if current == newest:
+        yield Finding("migrations", f"at the newest, {newest}")
+    else:
+        yield Finding("migrations", f"at {current or 'none'}, the newest is {newest}: run `upgrade`", False)
+
+
+def _redis(settings: Settings, services: Services) -> Iterator[Finding]:
+    if settings.has_embedded_redis:
+        yield Finding("redis", "embedded: one process, lost at exit", None)
+        return
+    try:
+        facts = services.heartbeat.redis_facts()
+    except StoreUnavailable as error:
+        yield Finding("redis", error.detail, False)
+        return
+    numbers = tuple(int(part) for part in facts.version.split(".")[:2])
+    yield Finding("redis", f"{facts.name} {facts.version} answers", numbers >= OLDEST_REDIS)
+    skewed = abs(facts.ahead_seconds) > SKEW_SECONDS
+    yield Finding("clock", f"{facts.ahead_seconds:+.1f} seconds from here to Redis", not skewed)
+    keeps = facts.eviction == "noeviction"
+    yield Finding(
+        "eviction", f"{facts.eviction}{'' if keeps else ' forgets pending logins when memory is short'}", keeps or None
+    )
+
+
+def _identity_providers(settings: Settings, services: Services) -> Iterator[Finding]:
+    if not settings.has_sso:
+        return
+    if not settings.identity_providers:
+        yield Finding("sso", "the enterprise edition without an [sso:NAME] section", None)
+    for name, provider in settings.identity_providers.items():
+        try:
+            services.sso.check(name)
+        except SSOInitiateFailed as error:
+            yield Finding(f"sso:{name}", error.detail, False)
+        else:
+            yield Finding(f"sso:{name}", f"{provider.issuer} answers")

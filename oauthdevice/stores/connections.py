@@ -1,0 +1,114 @@
+"""A client for any kind of Redis (or Valkey): one server, watched by Sentinels, a Cluster, embedded.
+
+The client of a Cluster takes the same commands as that of one server; every key of ours is alone in
+its command or shares its hash tag with the others.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import Any, cast
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.cluster import ClusterNode, RedisCluster
+from redis.exceptions import ClusterDownError, SlotNotCoveredError
+from redis.retry import Retry
+from redis.sentinel import Sentinel
+
+EMBEDDED = "embedded://"
+TIMEOUT_SECONDS = 2
+SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
+
+Options = dict[str, Any]
+Node = tuple[str, int]
+
+
+def connect(url: str) -> redis.Redis:
+    """A client with pools of its own. Connects on first use, but to a Cluster at once.
+
+    `embedded://` is a Redis inside this process, for development: one process, lost at exit.
+    `redis+sentinel://[user:password@]host:port,host:port/NAME` and `redis+cluster://[…]host:port,host:port`
+    take `?ssl=on`, and Sentinel `?db=N` and the credentials of the Sentinels themselves as
+    `?sentinel_username=…&sentinel_password=…`. Raises redis.RedisError where a Cluster cannot be
+    reached, ValueError where the address is malformed.
+    """
+    if url == EMBEDDED:
+        # Imported here: production has no use for it.
+        from fakeredis import FakeServer, FakeStrictRedis  # noqa: PLC0415
+
+        return FakeStrictRedis(server=FakeServer(), decode_responses=True)
+    if url.startswith("redis+sentinel://"):
+        return _watched(url)
+    if url.startswith("redis+cluster://"):
+        return _clustered(url)
+    return redis.Redis.from_url(url, **_options())
+
+
+def _options() -> Options:
+    # A connection that died while it was idle is retried once; a timeout never, as the script may have run.
+    return {
+        "decode_responses": True,
+        "socket_timeout": TIMEOUT_SECONDS,
+        "socket_connect_timeout": TIMEOUT_SECONDS,
+        "retry": Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
+    }
+
+
+def _watched(url: str) -> redis.Redis:
+    nodes, credentials, query, name = parse(url)
+    of_sentinels = {
+        option: query[f"sentinel_{option}"] for option in ("username", "password") if f"sentinel_{option}" in query
+    }
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
+        nodes,
+        sentinel_kwargs={"socket_timeout": TIMEOUT_SECONDS, **_tls(query), **of_sentinels},
+        **_options(),
+        **_tls(query),
+        **credentials,
+    )
+    primary = sentinel.master_for(name, db=int(query.get("db", "0")))  # type: ignore[no-untyped-call]
+    return cast("redis.Redis", primary)
+
+
+def _clustered(url: str) -> redis.Redis:
+    nodes, credentials, query, _ = parse(url)
+    client = _Cluster(
+        startup_nodes=[ClusterNode(*node) for node in nodes],  # type: ignore[no-untyped-call]
+        **_options(),
+        **_tls(query),
+        **credentials,
+    )
+    return cast("redis.Redis", client)
+
+
+class _Cluster(RedisCluster):
+    # As that of one server: what timed out may have run, and is not sent again.
+    ERRORS_ALLOW_RETRY = (redis.ConnectionError, ClusterDownError, SlotNotCoveredError)  # type: ignore[assignment]  # fewer than the base
+
+
+def _tls(query: Options) -> Options:
+    return {"ssl": True} if query.get("ssl") in ("on", "true", "1") else {}
+
+
+def parse(url: str) -> tuple[Sequence[Node], Options, Options, str]:
+    """The nodes, credentials, options and name in an address with several hosts. Raises ValueError."""
+    parts = urlsplit(url)
+    userinfo, _, hosts = parts.netloc.rpartition("@")
+    username, _, password = userinfo.partition(":")
+    credentials = {"username": unquote(username), "password": unquote(password)}
+    nodes = [_node(host) for host in hosts.split(",")]
+    name = parts.path.strip("/")
+    query = dict(parse_qsl(parts.query, strict_parsing=bool(parts.query)))
+    is_sentinel = parts.scheme == "redis+sentinel"
+    known = {"ssl", "db", "sentinel_username", "sentinel_password"} if is_sentinel else {"ssl"}
+    if bool(name) != is_sentinel or not set(query) <= known or not query.get("db", "0").isdecimal():
+        raise ValueError("malformed")
+    return nodes, {option: value for option, value in credentials.items() if value}, query, name
+
+
+def _node(text: str) -> Node:
+    found = re.fullmatch(r"(\[[0-9a-fA-F:.]+\]|[^\s:\[\]]+)(?::([0-9]{1,5}))?", text)
+    if found is None:
+        raise ValueError("malformed")
+    return found[1].strip("[]"), int(found[2] or 6379)

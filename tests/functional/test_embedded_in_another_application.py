@@ -1,0 +1,109 @@
+"""The whole server inside the application of a company, as `examples/notes` shows it."""
+
+import importlib
+import re
+import sys
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+from pyramid.config import Configurator
+from webtest import TestApp, TestResponse
+
+from oauthdevice.domain.token_endpoint import DEVICE_GRANT
+from oauthdevice.settings import SettingsError
+
+from ..conftest import WorldMaker
+from ..factories import SECRET, World
+from ..servers import CHECKOUT
+
+PREFIX = "/sign-in"
+API = f"{PREFIX}/openapi/v1"
+
+
+@pytest.fixture
+def example(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    monkeypatch.syspath_prepend(str(CHECKOUT / "examples/notes"))
+    yield importlib.import_module("notes")
+    del sys.modules["notes"]
+
+
+@pytest.fixture
+def world(make: WorldMaker) -> World:
+    """A server on the same database and Redis, through which the test makes accounts."""
+    return make(public_url=f"http://localhost{PREFIX}")
+
+
+@pytest.fixture
+def options(world: World, example: ModuleType) -> dict[str, str]:
+    return {
+        "oauthdevice.mode": "development",
+        "oauthdevice.public_url": world.settings.public_url,
+        "oauthdevice.database_url": world.settings.database_url,
+        "oauthdevice.redis_url": world.settings.redis_url,
+        "oauthdevice.secret": SECRET,
+        "oauthdevice.accounts": "notes:People",
+    }
+
+
+@pytest.fixture
+def notes(example: ModuleType, options: dict[str, str]) -> TestApp:
+    return TestApp(example.main({}, **options), extra_environ={"REMOTE_ADDR": "192.0.2.7", "HTTP_HOST": "localhost"})
+
+
+def allow(notes: TestApp, user_code: str) -> TestResponse:
+    """Somebody of the company goes through the pages below the prefix."""
+    page = notes.get(f"{PREFIX}/device").form
+    page["user_code"] = user_code
+    login = page.submit(status=303).follow().form
+    login["email"], login["password"] = "grace@example.com", "tulips and daffodils"
+    consent = login.submit(status=303).follow(status=200)
+    return consent.form.submit("decision", value="approve", status=303).follow(status=200)
+
+
+class TestTheExample:
+    def test_a_tool_signs_in_and_uses_the_api_of_the_company(self, notes: TestApp) -> None:
+        told = notes.post(f"{API}/oauth/device/code", {"client_id": "difyctl"}).json
+        assert told["verification_uri"] == f"http://localhost{PREFIX}/device"
+        allow(notes, told["user_code"])
+        form = {"grant_type": DEVICE_GRANT, "client_id": "difyctl", "device_code": told["device_code"]}
+        given = notes.post(f"{API}/oauth/device/token", form).json
+        assert given["workspaces"] == [{"id": "w1", "name": "Garden", "role": "owner"}]
+        headers = {"Authorization": f"Bearer {given['access_token']}"}
+        assert notes.get("/api/notes", headers=headers).json["of"] == "grace@example.com"
+        assert notes.get(f"{API}/account", headers=headers).json["workspaces"] == given["workspaces"]
+
+    def test_every_address_of_a_page_is_below_the_prefix(self, notes: TestApp) -> None:
+        page = notes.get(f"{PREFIX}/device")
+        addresses = re.findall(r'(?:href|src|action)="([^"#][^"]*)"', page.text)
+        assert addresses
+        assert all(address.startswith(f"{PREFIX}/") for address in addresses)
+        notes.get(next(address for address in addresses if "device.css" in address), status=200)
+
+    def test_its_metadata_is_where_the_rfc_puts_it(self, notes: TestApp) -> None:
+        for path in (
+            f"/.well-known/oauth-authorization-server{PREFIX}",
+            f"{PREFIX}/.well-known/openid-configuration",
+        ):
+            assert notes.get(path).json["issuer"] == f"http://localhost{PREFIX}"
+
+    def test_the_application_keeps_its_own_pages_and_errors(self, notes: TestApp) -> None:
+        assert "<h1>Notes</h1>" in notes.get("/").text
+        assert "oauthdevice" not in notes.get("/nothing", status=404).text
+        assert notes.get("/api/notes", status=401).headers["WWW-Authenticate"].startswith("Bearer")
+        assert notes.get(f"{API}/nothing", status=404).json["error"] == "not_found"
+        assert notes.post(f"{PREFIX}/logout", status=403).content_type == "text/html"
+
+    def test_the_policies_of_the_application_do_not_reach_us(self, options: dict[str, str]) -> None:
+        config = Configurator(settings=options)
+        config.set_default_csrf_options(require_csrf=True)
+        config.include("oauthdevice", route_prefix=PREFIX)
+        strict = TestApp(config.make_wsgi_app(), extra_environ={"HTTP_HOST": "localhost"})
+        assert strict.post(f"{API}/oauth/device/code", {"client_id": "difyctl"}, status=200).json["user_code"]
+
+
+class TestABadInclude:
+    @pytest.mark.parametrize("prefix", [None, "/", "/elsewhere"])
+    def test_a_prefix_that_is_not_that_of_the_address(self, options: dict[str, str], prefix: str | None) -> None:
+        with pytest.raises(SettingsError, match="must end with the route_prefix"):
+            Configurator(settings=options).include("oauthdevice", route_prefix=prefix)

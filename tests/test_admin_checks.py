@@ -1,0 +1,163 @@
+"""`oauthdevice-admin check`: what is right and what is missing, line by line."""
+
+from pathlib import Path
+
+import pytest
+
+from oauthdevice.admin import main
+from oauthdevice.stores.migrate import upgrade
+
+from .factories import SECRET
+from .scripted_providers import ScriptedProvider
+from .servers import RedisServer
+
+INI = """
+[app:main]
+use = egg:oauthdevice
+oauthdevice.mode = {mode}
+oauthdevice.edition = {edition}
+oauthdevice.public_url = {public_url}
+oauthdevice.database_url = {database_url}
+oauthdevice.redis_url = {redis_url}
+oauthdevice.secret = {secret}
+{more}
+"""
+
+
+class Operator:
+    """Somebody who wrote an ini file and runs the check."""
+
+    def __init__(self, ini: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self._ini, self._capsys = ini, capsys
+
+    def check(self, **changed: str) -> tuple[int, dict[str, str]]:
+        """The exit status, and the lines by what they are about."""
+        given = {
+            "mode": "production",
+            "edition": "community",
+            "public_url": "https://login.example.com",
+            "database_url": "sqlite:////nowhere/at/all.sqlite",
+            "redis_url": "redis://127.0.0.1:1",
+            "secret": SECRET,
+            "more": "",
+            **changed,
+        }
+        self._ini.write_text(INI.format(**given), "utf-8")
+        try:
+            status = main(["-c", str(self._ini), "check"])
+        except SystemExit as ended:
+            status = int(str(ended.code))
+        printed = self._capsys.readouterr().out
+        assert SECRET not in printed
+        lines = [line.split(": ", 1) for line in printed.splitlines()]
+        return status, {about[5:]: f"{about[:5].strip()} {text}" for about, text in lines}
+
+
+@pytest.fixture
+def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Operator:
+    for name in ("SECRET", "DATABASE_URL", "REDIS_URL"):
+        monkeypatch.delenv(f"OAUTHDEVICE_{name}", raising=False)
+    return Operator(tmp_path / "server.ini", capsys)
+
+
+class TestCheck:
+    def test_a_server_that_is_ready_is_told_so(
+        self, operator: Operator, postgresql_url: str, redis_server: RedisServer
+    ) -> None:
+        status, told = operator.check(database_url=postgresql_url, redis_url=redis_server.url)
+        assert status == 0
+        assert told["public_url"] == "ok https://login.example.com"
+        assert told["database"] == "ok postgresql answers"
+        assert told["migrations"].startswith("ok at the newest, ")
+        assert told["redis"].startswith("ok Redis ")
+        assert told["clock"].startswith("ok +") or told["clock"].startswith("ok -")
+        assert told["eviction"] == "ok noeviction"
+        assert told["clients"] == "ok difyctl"
+        assert "sso" not in told
+
+    def test_everything_that_is_away_is_told_at_once(self, operator: Operator) -> None:
+        status, told = operator.check()
+        assert status == 1
+        assert told["database"].startswith("BAD sqlite, database: ")
+        assert told["redis"].startswith("BAD redis: ")
+        assert told["public_url"].startswith("ok ")
+
+    def test_a_database_that_was_not_migrated(
+        self, operator: Operator, tmp_path: Path, redis_server: RedisServer
+    ) -> None:
+        url = f"sqlite:///{tmp_path / 'empty.sqlite'}"
+        status, told = operator.check(database_url=url, redis_url=redis_server.url)
+        assert (status, told["migrations"].split(",")[0]) == (1, "BAD at none")
+        assert told["migrations"].endswith("run `upgrade`")
+        upgrade(url)
+        assert operator.check(database_url=url, redis_url=redis_server.url)[0] == 0
+
+    def test_an_address_without_tls(self, operator: Operator, sqlite_url: str, redis_server: RedisServer) -> None:
+        given = {"database_url": sqlite_url, "redis_url": redis_server.url, "public_url": "http://login.example.com"}
+        status, told = operator.check(**given)
+        assert (status, told["public_url"][:4]) == (1, "BAD ")
+        status, told = operator.check(**given, mode="development")
+        assert (status, told["public_url"][:5]) == (0, "look ")
+
+    def test_an_embedded_redis_is_worth_a_look(self, operator: Operator, sqlite_url: str) -> None:
+        status, told = operator.check(database_url=sqlite_url, redis_url="embedded://", mode="development")
+        assert (status, told["redis"]) == (0, "look embedded: one process, lost at exit")
+
+    def test_a_redis_that_forgets_is_worth_a_look(
+        self, operator: Operator, sqlite_url: str, own_redis_server: RedisServer
+    ) -> None:
+        import redis  # noqa: PLC0415
+
+        with redis.Redis.from_url(own_redis_server.url) as client:
+            client.config_set("maxmemory-policy", "allkeys-lru")
+        status, told = operator.check(database_url=sqlite_url, redis_url=own_redis_server.url)
+        assert status == 0
+        assert told["eviction"] == "look allkeys-lru forgets pending logins when memory is short"
+
+    def test_no_client_that_may_start(self, operator: Operator, sqlite_url: str, redis_server: RedisServer) -> None:
+        status, told = operator.check(
+            database_url=sqlite_url,
+            redis_url=redis_server.url,
+            more="[client:api]\nname = API\nscopes = full\ndevice_flow = off",
+        )
+        assert (status, told["clients"]) == (1, "BAD none may start a device authorization")
+
+
+class TestIdentityProviders:
+    @pytest.fixture
+    def given(self, sqlite_url: str, redis_server: RedisServer, provider: ScriptedProvider) -> dict[str, str]:
+        section = f"[sso:corp]\nissuer = {provider.url}\nclient_id = oauthdevice"
+        return {
+            "mode": "development",
+            "edition": "enterprise",
+            "database_url": sqlite_url,
+            "redis_url": redis_server.url,
+            "more": section,
+        }
+
+    def test_one_that_answers(self, operator: Operator, given: dict[str, str], provider: ScriptedProvider) -> None:
+        status, told = operator.check(**given)
+        assert (status, told["sso:corp"]) == (0, f"ok {provider.url} answers")
+
+    def test_one_that_does_not(self, operator: Operator, given: dict[str, str], provider: ScriptedProvider) -> None:
+        provider.down = True
+        status, told = operator.check(**given)
+        assert status == 1
+        assert told["sso:corp"].startswith("BAD GET ")
+
+    def test_one_whose_keys_make_no_sense(
+        self, operator: Operator, given: dict[str, str], provider: ScriptedProvider
+    ) -> None:
+        provider.published = []
+        status, told = operator.check(**given)
+        assert (status, told["sso:corp"][:4]) == (1, "BAD ")
+
+    def test_none_at_all_is_worth_a_look(self, operator: Operator, given: dict[str, str]) -> None:
+        status, told = operator.check(**{**given, "more": ""})
+        assert (status, told["sso"]) == (0, "look the enterprise edition without an [sso:NAME] section")
+
+    def test_none_is_asked_in_the_community_edition(
+        self, operator: Operator, given: dict[str, str], provider: ScriptedProvider
+    ) -> None:
+        status, told = operator.check(**{**given, "edition": "community"})
+        assert (status, "sso:corp" in told, provider.paths) == (0, False, [])

@@ -1,33 +1,33 @@
-"""For load balancers and monitoring: is the process there, can it work, what did it do?"""
+"""For load balancers and monitoring: is the process there, can it work, what did it do?
+
+No part of the API, and so not in the OpenAPI document.
+"""
 
 from typing import Any
 
 from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPMethodNotAllowed
 from pyramid.request import Request
 from pyramid.response import Response
 
 from ..metrics import CONTENT_TYPE, exposition
-from .service import OAuthService
-
-healthz = OAuthService("healthz", "/healthz")
-readyz = OAuthService("readyz", "/readyz")
-metrics = OAuthService("metrics", "/metrics")
 
 
 def includeme(config: Configurator) -> None:
-    for service in (healthz, readyz):
-        config.add_cornice_service(service)
+    views = {"healthz": get_health, "readyz": get_readiness}
     if config.registry["oauthdevice.settings"].metrics:
-        config.add_cornice_service(metrics)
+        views["metrics"] = get_metrics
+    for name, view in views.items():
+        config.add_route(name, f"/{name}")
+        config.add_view(view, route_name=name, request_method="GET", renderer="json")
+        config.add_view(refuse_method, route_name=name, require_csrf=False)
 
 
-@healthz.get()
 def get_health(_: Request) -> dict[str, str]:
     """This process answers. Nothing else is asked: one that waits for a database is not to be killed."""
     return {"status": "ok"}
 
 
-@readyz.get()
 def get_readiness(request: Request) -> dict[str, Any]:
     """The database and Redis answer, so requests may come; 503 where they do not."""
     parts = request.heartbeat.parts()
@@ -38,9 +38,15 @@ def get_readiness(request: Request) -> dict[str, Any]:
     return {"status": "ok" if ready else "unavailable", **{name: "ok" if up else "away" for name, up in parts.items()}}
 
 
-@metrics.get()
 def get_metrics(_: Request) -> Response:
     """Prometheus' text format."""
     response = Response(body=exposition())
     response.headers["Content-Type"] = CONTENT_TYPE
     return response
+
+
+def refuse_method(_: Request) -> Response:
+    """Any method but GET and HEAD."""
+    error = HTTPMethodNotAllowed()
+    error.allow = ("GET", "HEAD")
+    raise error

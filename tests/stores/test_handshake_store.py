@@ -16,8 +16,8 @@ from oauthdevice.domain.credentials import credential_digest
 from oauthdevice.domain.errors import StoreUnavailable
 from oauthdevice.domain.identity_providers import HANDSHAKE_SECONDS, Handshake
 from oauthdevice.domain.keys import seal
+from oauthdevice.stores.connections import connect
 from oauthdevice.stores.handshakes import RedisHandshakeStore
-from oauthdevice.stores.redis import connect
 
 from ..servers import RedisServer
 

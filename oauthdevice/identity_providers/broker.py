@@ -54,8 +54,10 @@ class Broker:
             raise SSOInitiateFailed(detail=str(error)) from error
 
     def state_of(self, answer: ProviderAnswer) -> str | None:
-        # An error comes with the nonce of the state, an assertion has it inside.
-        return unverified_claim(answer.assertion, "nonce") if answer.assertion else answer.state
+        # An assertion has the nonce of our state inside, an error comes beside it.
+        if answer.assertion:
+            return unverified_claim(answer.assertion, "nonce")
+        return answer.state if answer.error else None
 
     def begin(self, handshake: Handshake) -> str:
         initiate_url = self._provider.initiate_url

@@ -71,13 +71,13 @@ class Timed:
         self._timed_name = name
 
     def __getattr__(self, method: str) -> Any:
-        call = getattr(self._timed_store, method)
+        store = self._timed_store
         seconds, failures = STORE_SECONDS.labels(self._timed_name, method), STORE_FAILURES.labels(self._timed_name)
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             started = time.perf_counter()
             try:
-                return call(*args, **kwargs)
+                return getattr(store, method)(*args, **kwargs)
             except StoreUnavailable:
                 failures.inc()
                 raise

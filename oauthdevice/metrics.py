@@ -115,4 +115,7 @@ def _count(event: NewResponse) -> None:
     ANSWERS.labels(route, str(status), error).inc()
     if status == 500:
         FAULTS.inc()
-    REQUEST_SECONDS.labels(route).observe(time.perf_counter() - request.environ["oauthdevice.started"])
+    started = request.environ.get("oauthdevice.started")
+    # A preflight is answered before the request becomes one of ours.
+    if started is not None:
+        REQUEST_SECONDS.labels(route).observe(time.perf_counter() - started)

@@ -5,14 +5,15 @@ its command or shares its hash tag with the others.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.cluster import ClusterNode, RedisCluster
-from redis.exceptions import ClusterDownError, SlotNotCoveredError
+from redis.exceptions import ClusterDownError, RedisClusterException, SlotNotCoveredError
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
@@ -62,7 +63,8 @@ def _watched(url: str) -> redis.Redis:
     }
     sentinel = Sentinel(  # type: ignore[no-untyped-call]  # redis-py has no types here
         nodes,
-        sentinel_kwargs={"socket_timeout": TIMEOUT_SECONDS, **_tls(query), **of_sentinels},
+        # The next Sentinel is asked at once: by default, one that is away is tried for seconds.
+        sentinel_kwargs={**_options(), "retry": Retry(NoBackoff(), 0), **_tls(query), **of_sentinels},
         **_options(),
         **_tls(query),
         **credentials,
@@ -85,6 +87,22 @@ def _clustered(url: str) -> redis.Redis:
 class _Cluster(RedisCluster):
     # As that of one server: what timed out may have run, and is not sent again.
     ERRORS_ALLOW_RETRY = (redis.ConnectionError, ClusterDownError, SlotNotCoveredError)  # type: ignore[assignment]  # fewer than the base
+
+    def __init__(self, **options: Any) -> None:
+        with _as_connection_error():
+            super().__init__(**options)
+        # Every command and pipeline asks for the nodes anew once one of them fails.
+        manager = self.nodes_manager
+        manager.initialize = _as_connection_error()(manager.initialize)  # type: ignore[method-assign]
+
+
+@contextmanager
+def _as_connection_error() -> Iterator[None]:
+    """Where no node answers, or some slots have none, redis-py raises what is no RedisError."""
+    try:
+        yield
+    except RedisClusterException as error:
+        raise redis.ConnectionError(str(error)) from error
 
 
 def _tls(query: Options) -> Options:

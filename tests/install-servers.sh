@@ -1,5 +1,5 @@
 #!/bin/sh
-# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium.
+# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium, nginx, Caddy.
 # Does nothing where all are there.
 set -eu
 
@@ -7,6 +7,7 @@ missing=""
 command -v redis-server >/dev/null || missing="$missing redis-server"
 command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 command -v chromium >/dev/null || missing="$missing chromium"
+for one in nginx caddy; do command -v $one >/dev/null || [ -x /usr/sbin/$one ] || missing="$missing $one"; done
 [ -n "$missing" ] || exit 0
 
 if ! command -v apt-get >/dev/null; then

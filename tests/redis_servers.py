@@ -4,6 +4,7 @@ None listens on a fixed port or keeps anything on disk, and each ends with the t
 """
 
 import contextlib
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -56,6 +57,17 @@ class Node:
             self._process.wait()
             self._process = None
 
+    def pause(self) -> None:
+        """SIGSTOP: it keeps its connections and does nothing."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(number)
+
     def answers(self) -> bool:
         try:
             return bool(self.client.ping())
@@ -66,6 +78,13 @@ class Node:
         """Nothing while it is dead or loads."""
         try:
             return dict(self.client.info(section))
+        except redis.RedisError:
+            return {}
+
+    def cluster_info(self) -> dict[str, str]:
+        """Nothing while it is dead or loads."""
+        try:
+            return dict(self.client.execute_command("CLUSTER INFO"))
         except redis.RedisError:
             return {}
 
@@ -137,9 +156,34 @@ class RedisCluster:
         wait_until(are_there, "the replicas to follow their masters")
         wait_until(lambda: all(map(_is_up_to_date, self.nodes)), "the replicas to be up to date")
 
+    @contextlib.contextmanager
+    def losing_the_tail(self, pattern: str) -> Iterator[None]:
+        """What the master of such a key takes while this lasts is sent to nobody, and dies with it at the end."""
+        masters = self.masters()
+        replicas = [node for node in self.nodes if node not in masters]
+        wait_until(lambda: all(map(self._has_all, replicas)), "the replicas to have all that came before")
+        for node in replicas:
+            node.pause()
+        for node in masters:
+            node.client.execute_command("CLIENT KILL", "TYPE", "replica")
+        yield
+        next(node for node in masters if node.client.keys(pattern)).kill()
+        for node in replicas:
+            node.go_on()
+        wait_until(lambda: len(self.masters()) == self.MASTERS and self.is_served(), "a replica to take over")
+
+    def _has_all(self, replica: Node) -> bool:
+        told = replica.info("replication")
+        master = next(node for node in self.nodes if node.port == told.get("master_port"))
+        return told.get("slave_repl_offset") == master.info("replication").get("master_repl_offset")
+
+    def is_served(self) -> bool:
+        """Every node that lives takes commands, whoever is dead."""
+        return all(node.cluster_info().get("cluster_state") == "ok" for node in self.nodes if node.answers())
+
     def _is_content(self, node: Node) -> bool:
-        told = node.client.execute_command("CLUSTER INFO")
-        return told["cluster_state"] == "ok" and told["cluster_known_nodes"] == str(len(self.nodes))
+        told = node.cluster_info()
+        return (told.get("cluster_state"), told.get("cluster_known_nodes")) == ("ok", str(len(self.nodes)))
 
     def flush(self) -> None:
         """Nothing lies there any more; scripts stay."""

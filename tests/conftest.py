@@ -57,16 +57,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     chosen = kinds(metafunc.config)
     if BY_NAME & set(metafunc.fixturenames):
         chosen = [BESIDE]
+    elif metafunc.definition.get_closest_marker("shared_redis"):
+        chosen = [one for one in chosen if one != "embedded"] or [BESIDE]
     elif metafunc.module.__name__.rpartition(".")[2] in ABOUT_HTTP:
         chosen = chosen[:1]
     metafunc.parametrize("store_kind", chosen)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "shared_redis: several servers of ours on one Redis, so not the embedded one")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if kinds(config) == ["embedded"]:
-        without = [item for item in items if not BY_NAME & set(getattr(item, "fixturenames", ()))]
-        config.hook.pytest_deselected(items=[item for item in items if item not in without])
-        items[:] = without
+        left_out = {item for item in items if needs_programs(item)}
+        config.hook.pytest_deselected(items=list(left_out))
+        items[:] = [item for item in items if item not in left_out]
+
+
+def needs_programs(item: pytest.Item) -> bool:
+    """Whether this cannot run without a server or another program that pip does not bring."""
+    asks = BY_NAME & set(getattr(item, "fixturenames", ()))
+    return bool(asks or item.get_closest_marker("shared_redis") or "tests/deploy/" in item.nodeid)
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 import datetime
 import ipaddress
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -185,15 +186,19 @@ class TestWhatTimedOut:
         node.kill()
         node.client.close()
 
+    # While the client of a Cluster asks for the nodes anew, and after it gave that up.
+    @pytest.mark.parametrize("timeouts", [1.5, 2.5])
     @pytest.mark.parametrize("url", ["redis://{}", "redis+cluster://{}"])
-    def test_is_not_sent_again(self, node: Node, url: str) -> None:
+    def test_is_not_sent_again_to_a_server_that_goes_on(self, node: Node, url: str, timeouts: float) -> None:
         client = connect(url.format(node.address))
         client.set("sent", 0)
-        # It finds everything in its sockets when it goes on.
+        # It then finds in its sockets whatever was sent.
         node.pause()
+        going_on = threading.Timer(timeouts * TIMEOUT_SECONDS, node.go_on)
+        going_on.start()
         with pytest.raises(redis.RedisError):
             client.incr("sent")
-        node.go_on()
+        going_on.join()
         wait_until(lambda: node.client.get("sent") != "0", "the command to be read")
         assert client.get("sent") == "1"
         client.close()

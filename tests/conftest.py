@@ -78,7 +78,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def needs_programs(item: pytest.Item) -> bool:
     """Whether this cannot run without a server or another program that pip does not bring."""
     asks = BY_NAME & set(getattr(item, "fixturenames", ()))
-    return bool(asks or item.get_closest_marker("shared_redis") or "tests/deploy/" in item.nodeid)
+    # Each test of some stores is told over SQLite and over PostgreSQL.
+    over = (
+        {one for one in item.callspec.params.values() if isinstance(one, str)} if hasattr(item, "callspec") else set()
+    )
+    return bool(
+        asks
+        or over & {"postgresql", "postgresql_url", "redis_url", "cluster_url"}
+        or item.get_closest_marker("shared_redis")
+        or "tests/deploy/" in item.nodeid
+    )
 
 
 @pytest.fixture(scope="session")

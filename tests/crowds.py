@@ -81,6 +81,14 @@ class Crowd:
         headers = [{"Authorization": f"Bearer {token}"} for token in self.tokens[:: self.flows // 50]]
         assert {browser.get(f"{API}/account", headers=one, status="*").status_int for one in headers} == {200}
 
+    def check_that_all_goes_on(self) -> None:
+        """At the first try, whatever they were told before."""
+        device = self.world.device().ask()
+        self.world.person().allow(device.user_code)
+        answer = device.poll()
+        assert answer.status_int == 200
+        assert device.account(answer.json["access_token"]).status_int == 200
+
     def _one(self) -> None:
         if not hasattr(self._here, "person"):
             with self._lock:

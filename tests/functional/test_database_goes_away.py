@@ -257,4 +257,4 @@ def test_a_thousand_meet_it_twice_and_each_gets_one_token(
     print(crowd.told)
     # Redis forgot nothing: nobody has to start again.
     crowd.check(starts_again_max=0)
-    assert crowd.world.person().sign_in().account is not None
+    crowd.check_that_all_goes_on()

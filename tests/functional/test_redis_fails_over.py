@@ -48,17 +48,6 @@ def until_available(ask: Callable[[], TestResponse]) -> TestResponse:
     return answers[-1]
 
 
-def assert_goes_on(crowd: Crowd) -> None:
-    """Whatever they were told before: now everything works at the first try."""
-    before = crowd.told["unavailable"]
-    device = crowd.world.device().ask()
-    crowd.world.person().allow(device.user_code)
-    answer = device.poll()
-    assert answer.status_int == 200
-    assert device.account(answer.json["access_token"]).status_int == 200
-    assert crowd.told["unavailable"] == before
-
-
 @pytest.mark.timeout(300)
 def test_a_master_of_a_cluster_dies_and_later_another(
     make: WorldMaker, postgresql_url: str, own_redis_cluster: RedisCluster
@@ -76,7 +65,7 @@ def test_a_master_of_a_cluster_dies_and_later_another(
             own_redis_cluster.wait_for_replicas()
     print(crowd.told)
     crowd.check(starts_again_max=STARTS_AGAIN_MAX)
-    assert_goes_on(crowd)
+    crowd.check_that_all_goes_on()
 
 
 @pytest.mark.timeout(300)
@@ -103,9 +92,9 @@ def test_the_primary_that_sentinels_watch_dies_and_a_sentinel_with_it(
         dying.start()
     print(crowd.told)
     crowd.check(starts_again_max=STARTS_AGAIN_MAX)
-    assert_goes_on(crowd)
+    crowd.check_that_all_goes_on()
     wait_until(own_redis_sentinels.is_whole, "the old primary to follow the new one")
-    assert_goes_on(crowd)
+    crowd.check_that_all_goes_on()
 
 
 class TestTheTailIsLost:

@@ -2,6 +2,7 @@
 
 import signal
 import socket
+import subprocess
 from pathlib import Path
 
 from ..factories import SECRET
@@ -28,7 +29,10 @@ def filled_in(public_url: str, port: int, **server: str) -> str:
 
 
 class ProductionServer(Server):
-    """`pserve production.ini` with its secrets in the environment. `options` are lines of [app:main]."""
+    """`pserve production.ini` with its secrets in the environment.
+
+    `options` are lines of [app:main]; `held` is a socket that listens already, handed over as systemd does.
+    """
 
     def __init__(
         self,
@@ -39,9 +43,11 @@ class ProductionServer(Server):
         public_url: str = "",
         options: str = "",
         programs: Path = BIN,
+        held: socket.socket | None = None,
         **server: str,
     ) -> None:
-        self.port = free_port()
+        self.port = held.getsockname()[1] if held else free_port()
+        self._held = held
         ini = folder / "production.ini"
         text = filled_in(public_url or f"http://127.0.0.1:{self.port}", self.port, **server)
         ini.write_text(text.replace("oauthdevice.mode = production\n", f"oauthdevice.mode = production\n{options}\n"))
@@ -51,6 +57,24 @@ class ProductionServer(Server):
             "OAUTHDEVICE_DATABASE_URL": database_url,
             "OAUTHDEVICE_REDIS_URL": redis_url,
         }
+
+    def start(self) -> None:
+        if self._held is None:
+            super().start()
+            return
+        # sd_listen_fds(3): the first socket has the number 3, and the process is told its own number.
+        script = 'exec 3<&"$0"; LISTEN_FDS=1 LISTEN_PID=$$ exec "$1" "$2"'
+        number = self._held.fileno()
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                ["bash", "-c", script, str(number), self.programs / "pserve", self.ini.name],
+                cwd=self.ini.parent,
+                env=self.environ,
+                stdout=log,
+                stderr=log,
+                pass_fds=[number],
+            )
+        wait_until(self._is_up, f"the server to answer; its log: {self._log}", self._is_dead)
 
     @property
     def workers(self) -> list[int]:

@@ -34,8 +34,8 @@ def start(tmp_path: Path, postgresql_url: str, redis_url: str) -> Iterator[Maker
     """Starts the server of production.ini over a real PostgreSQL and Redis."""
     started: list[ProductionServer] = []
 
-    def starter(**server: str) -> ProductionServer:
-        one = ProductionServer(tmp_path, postgresql_url, redis_url, options=NO_LIMITS, **server)
+    def starter(held: socket.socket | None = None, **server: str) -> ProductionServer:
+        one = ProductionServer(tmp_path, postgresql_url, redis_url, options=NO_LIMITS, held=held, **server)
         started.append(one)
         one.start()
         return one
@@ -52,13 +52,14 @@ class Crowd:
         self._server = server
         self._keeps = keeps_connections
         self._lock = threading.Lock()
+        self.enough = threading.Event()
         self.seen: Counter[str] = Counter()
 
     def run(self) -> None:
-        """What one client does."""
+        """What one client does, until it is refused, cut off or told that it is enough."""
         connection: http.client.HTTPConnection | None = None
         device_code = ""
-        while True:
+        while not self.enough.is_set():
             try:
                 if connection is None:
                     connection = http.client.HTTPConnection("127.0.0.1", self._server.port, timeout=BOUND_SECONDS)
@@ -109,6 +110,25 @@ def test_nobody_who_was_let_in_is_cut_off(start: Maker, keeps_connections: bool)
     # And nothing was done for which nobody got the answer.
     events = [json.loads(line) for line in server.admin("audit", "export").stdout.splitlines()]
     assert sum(event["event"] == "started" for event in events) == crowd.seen["code 200"]
+
+
+def test_a_restart_loses_nobody_where_somebody_else_holds_the_socket(start: Maker) -> None:
+    """As systemd does with deploy/systemd/oauthdevice.socket: who comes in between waits."""
+    with socket.create_server(("127.0.0.1", 0), backlog=128) as held:
+        server = start(held)
+        crowd = Crowd(server, keeps_connections=False)
+        with ThreadPoolExecutor(CLIENTS) as clients:
+            running = [clients.submit(crowd.run) for _ in range(CLIENTS)]
+            wait_until(lambda: crowd.seen["code 200"] > CLIENTS, "load")
+            assert server.stop() == 0
+            before = crowd.seen["code 200"]
+            server.start()
+            wait_until(lambda: crowd.seen["code 200"] > before + 2 * CLIENTS, "load again")
+            crowd.enough.set()
+            for one in running:
+                one.result(2 * BOUND_SECONDS)
+        assert set(crowd.seen) == {"code 200", "token 400"}
+        server.stop()
 
 
 def test_a_request_that_waits_for_the_database_is_answered(start: Maker, postgresql_url: str) -> None:

@@ -17,12 +17,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from ..factories import API, CODE, TOKEN
 from ..servers import CHECKOUT, wait_until
 
 NGINX_CONF = CHECKOUT / "deploy" / "nginx" / "oauthdevice.conf"
 CADDYFILE = CHECKOUT / "deploy" / "caddy" / "Caddyfile"
 # The loopback network has many addresses: that of the proxy, as our server sees it, is 127.0.0.1.
 DEVICE, BROWSER = "127.0.0.3", "127.0.0.2"
+CLIENT = {"client_id": "difyctl"}
 # What Debian's /etc/nginx/nginx.conf does around a file of conf.d; the rest is where a test may write.
 AROUND = """
 daemon off;
@@ -143,13 +145,38 @@ def _listens(port: int) -> bool:
     return True
 
 
+def sign_in_a_device(device: "Caller", browser: "Caller", url: str) -> tuple[str, str]:
+    """From the two codes to the token, as a device and a person who is signed in; the consent page, the token."""
+    asked = device.post(CODE, data=CLIENT).json()
+    assert asked["verification_uri"] == f"{url}/device"
+    form = {"csrf_token": browser.csrf_token("/device"), "user_code": asked["user_code"]}
+    page = browser.post("/device", data=form, follow_redirects=True)
+    decision = {**form, "csrf_token": browser.csrf_token("/device"), "decision": "approve"}
+    done = browser.post("/device/consent", data=decision, follow_redirects=True)
+    assert done.url.path == "/device/approved"
+    grant = "urn:ietf:params:oauth:grant-type:device_code"
+    answer = device.post(TOKEN, data={**CLIENT, "grant_type": grant, "device_code": asked["device_code"]})
+    return page.text, answer.json()["access_token"]
+
+
 class Caller(httpx.Client):
     """Somebody with an address of his own, who speaks HTTP/2 where the server does."""
 
     def __init__(self, address: str, certificate: Path, url: str) -> None:
         context = ssl.create_default_context(cafile=str(certificate))
         transport = httpx.HTTPTransport(http2=True, local_address=address, verify=context)
-        super().__init__(transport=transport, base_url=url, timeout=30, trust_env=False)
+        # Browsers send an Origin with every form; others may.
+        super().__init__(transport=transport, base_url=url, headers={"Origin": url}, timeout=30, trust_env=False)
+
+    def sign_in(self, email: str, password: str) -> None:
+        form = {"csrf_token": self.csrf_token("/login"), "email": email, "password": password}
+        assert self.post("/login", data=form).status_code == 303
+
+    def account(self, token: str) -> dict[str, str]:
+        """Whom a token speaks for, as the API says."""
+        answer = self.get(f"{API}/account", headers={"Authorization": f"Bearer {token}"})
+        found: dict[str, str] = answer.json()["account"]
+        return found
 
     def csrf_token(self, path: str) -> str:
         """Of the form at `path`."""

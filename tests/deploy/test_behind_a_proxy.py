@@ -11,13 +11,22 @@ import pytest
 
 from oauthdevice.stores.migrate import upgrade
 
-from ..factories import API, CODE, PASSWORD, TOKEN, unique_name
+from ..factories import CODE, PASSWORD, unique_name
 from ..servers import PostgreSQLServer, RedisServer, free_port
 from .production import ProductionServer
-from .proxies import BROWSER, DEVICE, Caller, caddy_command, make_certificate, nginx_command, running
+from .proxies import (
+    BROWSER,
+    CLIENT,
+    DEVICE,
+    Caller,
+    caddy_command,
+    make_certificate,
+    nginx_command,
+    running,
+    sign_in_a_device,
+)
 
 EMAIL = "ada@example.com"
-CLIENT = {"client_id": "difyctl"}
 STRANGER = "192.0.2.66"
 HOSTILE = [
     {"X-Forwarded-For": STRANGER},
@@ -93,26 +102,16 @@ def device(site: Site) -> Iterator[Caller]:
 def browser(site: Site) -> Iterator[Caller]:
     """Somebody who is signed in."""
     with site.caller(BROWSER) as caller:
-        form = {"csrf_token": caller.csrf_token("/login"), "email": EMAIL, "password": PASSWORD}
-        assert caller.post("/login", data=form, headers={"Origin": site.url}).status_code == 303
+        caller.sign_in(EMAIL, PASSWORD)
         yield caller
 
 
 def test_a_device_signs_in_through_it(site: Site, device: Caller, browser: Caller) -> None:
     started = device.post(CODE, data=CLIENT)
     assert (started.status_code, started.http_version) == (200, "HTTP/2")
-    asked = started.json()
-    assert asked["verification_uri"] == f"{site.url}/device"
-    form = {"csrf_token": browser.csrf_token("/device"), "user_code": asked["user_code"]}
-    page = browser.post("/device", data=form, headers={"Origin": site.url}, follow_redirects=True)
-    assert f"Address <bdi>{DEVICE}</bdi>" in page.text
-    decision = {**form, "csrf_token": browser.csrf_token("/device"), "decision": "approve"}
-    done = browser.post("/device/consent", data=decision, headers={"Origin": site.url}, follow_redirects=True)
-    assert done.url.path == "/device/approved"
-    grant = "urn:ietf:params:oauth:grant-type:device_code"
-    token = device.post(TOKEN, data={**CLIENT, "grant_type": grant, "device_code": asked["device_code"]}).json()
-    bearer = {"Authorization": f"Bearer {token['access_token']}"}
-    assert device.get(f"{API}/account", headers=bearer).json()["account"]["email"] == EMAIL
+    page, token = sign_in_a_device(device, browser, site.url)
+    assert f"Address <bdi>{DEVICE}</bdi>" in page
+    assert device.account(token)["email"] == EMAIL
     rows = site.rows()
     addresses = [rows[event]["address"] for event in ("started", "login", "approved", "redeemed")]
     assert addresses == [DEVICE, BROWSER, BROWSER, DEVICE]

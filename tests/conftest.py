@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 import redis
+from cornice.service import clear_services
 from sqlalchemy import create_engine, text
 
 from oauthdevice.stores.connections import EMBEDDED
@@ -271,3 +272,5 @@ def live(make_live: WorldMaker) -> World:
 def close(world: World) -> None:
     world.services.redis.close()
     world.services.database.engine.dispose()
+    # Cornice keeps each application for ever: those of all tests would be gigabytes, and slow to walk through.
+    clear_services()

@@ -60,7 +60,9 @@ def story(world: World, provider: ScriptedProvider) -> Iterator[object]:
     assert Stranger(world).sign_in(provider, another.user_code).decide(DENY_EXTERNAL, another.user_code).json
     form = {"grant_type": "refresh_token", "client_id": "difyctl", "refresh_token": answer["refresh_token"]}
     renewed = device.http.post(TOKEN, form, status=200).json
-    yield device.http.post(f"{API}/oauth/revoke", {"client_id": "difyctl", "token": renewed["access_token"]}, status=200)
+    yield device.http.post(
+        f"{API}/oauth/revoke", {"client_id": "difyctl", "token": renewed["access_token"]}, status=200
+    )
     yield device.account(renewed["access_token"]).status_int == 401
     for _ in range(70):
         world.browser("198.51.100.1").post(CODE, {"client_id": "difyctl"}, status="*")

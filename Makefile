@@ -10,7 +10,7 @@ export PYTHONWARNINGS ?= ignore:pkg_resources is deprecated as an API:UserWarnin
 ADA := {"sub": "ada", "email": "ada@corp.example", "email_verified": true}
 DEMO := {"sub": "demo", "email": "demo@example.com", "email_verified": true}
 
-.PHONY: serve serve-sso test lint clean
+.PHONY: serve serve-sso test test-fast lint clean
 
 serve: $(VENV)/.serve
 	$(BIN)/pserve development.ini
@@ -21,6 +21,10 @@ serve-sso: $(VENV)/.demo
 
 test: $(VENV)/.test
 	$(BIN)/pytest
+
+# Without any server: SQLite and the embedded Redis.
+test-fast: $(VENV)/.test-fast
+	$(BIN)/pytest --kinds embedded
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check oauthdevice tests
@@ -38,10 +42,13 @@ $(VENV)/.demo: setup.cfg pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[demo]'
 	touch $@ $(VENV)/.serve
 
-$(VENV)/.test: setup.cfg pyproject.toml tests/install-servers.sh tests/oidc_provider/package-lock.json | $(BIN)/pip
-	sh tests/install-servers.sh
+$(VENV)/.test-fast: setup.cfg pyproject.toml | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
 	touch $@ $(VENV)/.serve
+
+$(VENV)/.test: $(VENV)/.test-fast tests/install-servers.sh tests/oidc_provider/package-lock.json
+	sh tests/install-servers.sh
+	touch $@
 
 clean:
 	rm -rf $(VENV) tests/oidc_provider/node_modules var build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

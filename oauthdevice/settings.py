@@ -38,6 +38,8 @@ class Settings:
     public_url: str = option("", values.public_url)
     api_prefix: str = option("/openapi/v1", values.matching(r"(/[A-Za-z0-9._~-]+)+", "a path such as /openapi/v1"))
     database_url: str = option("", values.database_url)
+    database_pool_size: int = option(5, values.whole(1, 1000))
+    database_pool_overflow: int = option(10, values.whole(0, 1000))
     redis_url: str = option("", values.redis_url)
     redis_prefix: str = option(
         "oauthdevice", values.matching(r"[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits, . _ -")
@@ -105,6 +107,7 @@ PER_CLIENT = (
     "refresh_token_lifetime_seconds",
 )
 SECTION = "oauthdevice."
+FILE = "_FILE"
 LIMIT = "oauthdevice.limit."
 # Secrets, and addresses that may hold one, come from the environment where it has them.
 ENVIRONMENT = {
@@ -122,6 +125,7 @@ def read_settings(
 
     Raises SettingsError, which names the setting.
     """
+    environ = _with_files(environ)
     given = {name: str(value).strip() for name, value in options.items() if name.startswith(SECTION)}
     limits = _read_limits(given)
     found: dict[str, Any] = {}
@@ -147,6 +151,34 @@ def read_settings(
     return settings
 
 
+def _with_files(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment, where OAUTHDEVICE_NAME_FILE=PATH stands for OAUTHDEVICE_NAME=(what is in the file).
+
+    Orchestrators hand secrets to containers as files, which neither `ps` nor a dump of the environment shows.
+    """
+    read = dict(environ)
+    for variable in [name for name in environ if name.startswith("OAUTHDEVICE_") and name.endswith(FILE)]:
+        name = variable.removesuffix(FILE)
+        if not environ[variable]:
+            continue
+        if environ.get(name):
+            raise SettingsError(variable, f"cannot be given together with {name}")
+        read[name] = _read_file(variable, environ[variable])
+        if not read[name]:
+            raise SettingsError(variable, "names an empty file")
+    return read
+
+
+def _read_file(name: str, path: str) -> str:
+    """The text of a file that the option or variable `name` names. Raises SettingsError."""
+    try:
+        return Path(path).read_text("utf-8").strip()
+    except OSError as error:
+        raise SettingsError(name, f"cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(name, "cannot be read: it holds no text") from error
+
+
 def _read_limits(given: dict[str, str]) -> dict[str, Limit | None]:
     limits: dict[str, Limit | None] = dict(DEFAULT_LIMITS)
     for name in [name for name in given if name.startswith(LIMIT)]:
@@ -166,11 +198,9 @@ def _secret(settings: Settings) -> str:
     try:
         if settings.mode == "development" and not path.exists():
             make_secret_file(path)
-        return path.read_text("utf-8").strip()
     except OSError as error:
-        raise SettingsError("oauthdevice.secret_file", f"cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError("oauthdevice.secret_file", "cannot be read: it holds no text") from error
+        raise SettingsError("oauthdevice.secret_file", f"cannot be made: {error.strerror}") from error
+    return _read_file("oauthdevice.secret_file", settings.secret_file)
 
 
 def make_secret_file(path: Path) -> None:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from .domain.rate_limits import Limit
 from .domain.scopes import ACCOUNT, EXTERNAL, is_scope_token
-from .stores.connections import EMBEDDED, SCHEMES, parse
+from .stores.connections import EMBEDDED, SCHEMES, check
 
 DAY = 86_400
 SECRET_MIN_CHARACTERS = 32
@@ -98,13 +98,13 @@ def redis_url(text: str) -> str:
     # The address may hold a password: no message repeats it.
     if text != EMBEDDED and not text.startswith(SCHEMES):
         raise ValueError(f"must be an address that begins with one of {' '.join(SCHEMES)}, or embedded://")
-    if text.startswith(("redis+sentinel://", "redis+cluster://")):
-        try:
-            parse(text)
-        except ValueError:
-            raise ValueError(
-                "must be redis+sentinel://HOST:PORT,HOST:PORT/NAME or redis+cluster://HOST:PORT,HOST:PORT"
-            ) from None
+    try:
+        check(text)
+    except ValueError:
+        raise ValueError(
+            "must be redis://HOST:PORT/NUMBER, redis+sentinel://HOST:PORT,HOST:PORT/NAME or"
+            " redis+cluster://HOST:PORT,HOST:PORT; encode what is special in a password with %"
+        ) from None
     return text
 
 

@@ -74,7 +74,12 @@ def build_services(
     clock_offset: Callable[[], timedelta] = lambda: timedelta(0),
 ) -> Services:
     """The services of one process. Connects to nothing yet. `clock_offset` moves the clock of Redis."""
-    database, client, prefix = create_database(settings.database_url), _redis(settings), settings.redis_prefix
+    database = create_database(
+        settings.database_url,
+        pool_size=settings.database_pool_size,
+        pool_overflow=settings.database_pool_overflow,
+    )
+    client, prefix = _redis(settings), settings.redis_prefix
     is_embedded = settings.has_embedded_redis
     cache = NoTokenCache() if is_embedded else RedisTokenCache(client, prefix)
     meter = Meter(settings.clients)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import redis
+from redis.cluster import RedisCluster
 from webtest import TestApp, TestResponse
 
 from oauthdevice import make_app
@@ -45,10 +46,16 @@ class Clock:
         """Time goes by: for us, and for every key in Redis that is to expire."""
         self.offset += timedelta(seconds=seconds)
         for store in self.stores:
-            for key in list(store.scan_iter()):
+            for key in keys_in(store):
                 left = store.pttl(key) - int(seconds * 1000)
                 if store.pttl(key) >= 0:
                     store.pexpire(key, left) if left > 0 else store.delete(key)
+
+
+def keys_in(store: redis.Redis, pattern: str = "*") -> list[str]:
+    """The names of all keys that are like `pattern`, on every master of a Cluster."""
+    everywhere = {"target_nodes": RedisCluster.PRIMARIES} if isinstance(store, RedisCluster) else {}
+    return sorted(store.scan_iter(pattern, **everywhere))
 
 
 @dataclass

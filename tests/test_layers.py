@@ -114,7 +114,7 @@ class TestRooms:
     def test_the_settings_see_no_more_of_the_stores_than_the_form_of_an_address(self, module: str) -> None:
         [path] = in_room(module)
         seen = {parts for parts in ours(path) if parts[0] == "stores"}
-        assert seen <= {("stores", "connections", name) for name in ("EMBEDDED", "SCHEMES", "parse")}
+        assert seen <= {("stores", "connections", name) for name in ("EMBEDDED", "SCHEMES", "check")}
 
     @pytest.mark.parametrize("room", ["development", "admin"])
     def test_operators_see_the_migrations_alone_of_the_stores(self, room: str) -> None:

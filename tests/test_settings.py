@@ -77,6 +77,10 @@ BAD = [
     ("database_url", "nonsense"),
     ("database_url", "nonsense://host/database"),
     ("database_url", "mysql://host/database"),
+    ("database_pool_size", "0"),
+    ("database_pool_size", "1001"),
+    ("database_pool_overflow", "-1"),
+    ("database_pool_overflow", "1001"),
     ("redis_url", "nonsense"),
     ("redis_url", "http://127.0.0.1"),
     ("redis_prefix", "a b"),
@@ -236,6 +240,8 @@ class TestDefaults:
             "accounts": "",
             "metrics": True,
             "api_prefix": "/openapi/v1",
+            "database_pool_size": 5,
+            "database_pool_overflow": 10,
             "redis_prefix": "oauthdevice",
             "secret_file": "",
             "device_code_lifetime_seconds": 900,
@@ -307,6 +313,42 @@ class TestEnvironment:
 
     def test_a_bad_value_from_there_stops_the_start_too(self) -> None:
         assert "oauthdevice.redis_url" in refusal(environ={"OAUTHDEVICE_REDIS_URL": "embedded://"})
+
+
+class TestFilesThatTheEnvironmentNames:
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("secret", ANOTHER), ("database_url", "sqlite:///other.sqlite"), ("redis_url", "redis://elsewhere")],
+    )
+    def test_each_variable_may_be_one(self, tmp_path: Path, name: str, value: str) -> None:
+        path = write(tmp_path / "mounted", f"{value}\n")
+        assert getattr(read(environ={f"OAUTHDEVICE_{name.upper()}_FILE": str(path)}), name) == value
+
+    def test_earlier_secrets_are_one_a_line(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "mounted", f"{ANOTHER}\n{SECRET}\n")
+        assert read(environ={"OAUTHDEVICE_PREVIOUS_SECRETS_FILE": str(path)}).previous_secrets == (ANOTHER, SECRET)
+
+    def test_an_empty_variable_counts_as_absent(self) -> None:
+        assert read(environ={"OAUTHDEVICE_SECRET_FILE": ""}).secret == SECRET
+
+    def test_the_variable_and_its_file_together_stop_the_start(self, tmp_path: Path) -> None:
+        environ = {"OAUTHDEVICE_SECRET": ANOTHER, "OAUTHDEVICE_SECRET_FILE": str(write(tmp_path / "mounted", ANOTHER))}
+        line = refusal(environ=environ)
+        assert line == "oauthdevice: OAUTHDEVICE_SECRET_FILE: cannot be given together with OAUTHDEVICE_SECRET"
+
+    @pytest.mark.parametrize("content", [None, b"", b" \n", b"\xff" * 40], ids=["missing", "empty", "blank", "no text"])
+    def test_one_without_a_text_stops_the_start(self, tmp_path: Path, content: bytes | None) -> None:
+        path = tmp_path / "mounted"
+        if content is not None:
+            path.write_bytes(content)
+        line = refusal(environ={"OAUTHDEVICE_REDIS_URL_FILE": str(path)})
+        assert line.startswith("oauthdevice: OAUTHDEVICE_REDIS_URL_FILE: ")
+
+    def test_a_bad_value_from_there_is_named_and_not_told(self, tmp_path: Path) -> None:
+        path = write(tmp_path / "mounted", "http://user:password@host")
+        line = refusal(environ={"OAUTHDEVICE_REDIS_URL_FILE": str(path)})
+        assert line.startswith("oauthdevice: oauthdevice.redis_url: ")
+        assert "password" not in line
 
 
 class TestSecretFile:

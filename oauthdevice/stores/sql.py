@@ -42,10 +42,13 @@ class Database:
             yield session
 
 
-def create_database(url: str, *, statement_timeout_seconds: int = TIMEOUT_SECONDS) -> Database:
+def create_database(
+    url: str, *, pool_size: int = 5, pool_overflow: int = 10, statement_timeout_seconds: int = TIMEOUT_SECONDS
+) -> Database:
     """Connects on first use. SQLite gets WAL, foreign keys and a busy timeout.
 
-    PostgreSQL gives a statement up after `statement_timeout_seconds` (0: never), and a connection
+    For PostgreSQL, this process keeps up to `pool_size` connections and opens up to `pool_overflow`
+    more while all are in use. It gives a statement up after `statement_timeout_seconds` (0: never), and a connection
     whose other end no longer acknowledges. No error tells the parameters of its statement.
     """
     parsed = make_url(url)
@@ -57,7 +60,13 @@ def create_database(url: str, *, statement_timeout_seconds: int = TIMEOUT_SECOND
         }
         return Database(
             create_engine(
-                parsed, pool_pre_ping=True, pool_timeout=TIMEOUT_SECONDS, connect_args=limits, hide_parameters=True
+                parsed,
+                pool_size=pool_size,
+                max_overflow=pool_overflow,
+                pool_pre_ping=True,
+                pool_timeout=TIMEOUT_SECONDS,
+                connect_args=limits,
+                hide_parameters=True,
             )
         )
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, hide_parameters=True)

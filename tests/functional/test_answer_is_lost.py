@@ -11,7 +11,7 @@ from oauthdevice.domain.keys import unseal
 from oauthdevice.domain.ports import Stored
 from oauthdevice.stores.redis import RedisAuthorizationStore
 
-from ..factories import Device, World
+from ..factories import Device, World, keys_in
 
 
 def redeemed(world: World, **parameters: str) -> tuple[Device, dict]:
@@ -51,7 +51,7 @@ class TestTheAnswerIsLost:
 
     def test_it_is_kept_only_under_a_key_that_the_server_does_not_store(self, world: World) -> None:
         device, first = redeemed(world)
-        (key,) = world.redis.keys("*:answer:*")
+        (key,) = keys_in(world.redis, "*:answer:*")
         sealed = world.redis.get(key)
         assert 0 < world.redis.pttl(key) <= 30_000
         assert unseal(device.device_code, sealed) == first
@@ -61,7 +61,7 @@ class TestTheAnswerIsLost:
     def test_it_can_be_turned_off(self, make) -> None:
         world = make(redelivery_seconds="0")
         device, first = redeemed(world)
-        assert not world.redis.keys("*:answer:*")
+        assert not keys_in(world.redis, "*:answer:*")
         assert device.poll().json["error"] == "invalid_grant"
         assert device.account(first["access_token"]).status_int == 401
 
@@ -115,8 +115,6 @@ class TestTheSameDeviceSignsInAgain:
 class TestARedemptionThatNobodyFinished:
     def test_what_it_minted_ends_when_the_code_has_expired(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
         """The server dies after the token is committed, and the device comes back too late."""
-        device = world.device().ask(device_label="laptop")
-        world.person().allow(device.user_code)
         swap = RedisAuthorizationStore.swap
 
         def dying(store: RedisAuthorizationStore, seen: Stored, new: DeviceAuthorization, **more: Any) -> Stored | None:
@@ -124,7 +122,10 @@ class TestARedemptionThatNobodyFinished:
                 raise StoreUnavailable(detail="died here")
             return swap(store, seen, new, **more)
 
+        # Before the first call: the world keeps what it has called.
         monkeypatch.setattr(RedisAuthorizationStore, "swap", dying)
+        device = world.device().ask(device_label="laptop")
+        world.person().allow(device.user_code)
         assert device.poll().status_int == 503
         monkeypatch.undo()
         assert len(world.services.registry.live()) == 1

@@ -1,22 +1,21 @@
 """An API asks what a token is worth (RFC 7662), a client gives one back (RFC 7009)."""
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from argon2 import PasswordHasher
 
-from ..conftest import close
-from ..factories import API, Clock, Device, World, make_world
+from ..conftest import WorldMaker
+from ..factories import API, Device, World
 
 SECRET = "the API's own long secret"
 INTROSPECT, REVOKE = f"{API}/oauth/introspect", f"{API}/oauth/revoke"
 
 
 @pytest.fixture
-def world(sqlite_url: str, any_redis_url: str, clock: Clock, tmp_path: Path) -> Iterator[World]:
+def world(make: WorldMaker, tmp_path: Path) -> World:
     ini = tmp_path / "clients.ini"
     argon2 = PasswordHasher(1, 32, 1).hash(SECRET)
     ini.write_text(
@@ -25,9 +24,7 @@ def world(sqlite_url: str, any_redis_url: str, clock: Clock, tmp_path: Path) -> 
         f"[client:api2]\nname = API\nscopes = full\nsecret_argon2 = {argon2}\n"
         f"[client:cli]\nname = CLI\nscopes = full\nrefresh = on\n[client:tv]\nname = TV\nscopes = full\n"
     )
-    one = make_world(sqlite_url, any_redis_url, clock, ini_file=str(ini))
-    yield one
-    close(one)
+    return make(ini_file=str(ini))
 
 
 def signed_in(world: World) -> tuple[Device, dict[str, Any]]:

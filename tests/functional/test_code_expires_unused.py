@@ -1,6 +1,6 @@
 """Nobody decides in time, or the device comes too late."""
 
-from ..factories import APPROVE, DENY, LOOKUP, World
+from ..factories import APPROVE, DENY, LOOKUP, World, keys_in
 
 
 class TestACodeExpires:
@@ -23,7 +23,7 @@ class TestACodeExpires:
         world.clock.pass_seconds(900 + 601)
         assert device.poll().json["error"] == "invalid_grant"
         assert device.poll_original().json["error"] == "expired_token"
-        assert not world.redis.keys("*:authorization:*")
+        assert not keys_in(world.redis, "*:authorization:*")
 
     def test_the_person_is_told(self, world: World) -> None:
         device, person = world.device().ask(), world.person().sign_in()

@@ -11,6 +11,7 @@ from webtest import TestResponse
 from oauthdevice.stores.migrate import upgrade
 
 from ..conftest import WorldMaker
+from ..crowds import UNLIMITED, Crowd
 from ..factories import API, APPROVE, DENY, LOOKUP, PASSWORD, Person, World, unique_name
 from ..servers import PostgreSQLServer, running_postgresql
 
@@ -239,3 +240,21 @@ class TestAPersonMeetsIt:
             for page in ("/device", "/login", "/logout", "/static/device.css", "/.well-known/openid-configuration"):
                 assert world.browser().get(page).status_int == 200
             assert world.browser().get(f"{API}/account", status=401).json["error"] == "invalid_token"
+
+
+@pytest.mark.timeout(300)
+def test_a_thousand_meet_it_twice_and_each_gets_one_token(
+    make: WorldMaker, own_postgresql_server: PostgreSQLServer
+) -> None:
+    url = own_postgresql_server.create_database(unique_name("crowd"))
+    upgrade(url)
+    crowd = Crowd(make(database_url=url, **UNLIMITED), 1000)
+    with crowd.at_work():
+        for share in (0.2, 0.6):
+            crowd.wait_for(share)
+            with away(own_postgresql_server):
+                crowd.wait_for_outage()
+    print(crowd.told)
+    # Redis forgot nothing: nobody has to start again.
+    crowd.check(starts_again_max=0)
+    crowd.check_that_all_goes_on()

@@ -122,8 +122,8 @@ class TestEachEvent:
 
 
 class TestTheDatabaseIsAway:
-    def test_rows_wait_and_are_not_lost(self, make: Any, tmp_path: Any) -> None:
-        world: World = make()
+    def test_rows_wait_and_are_not_lost(self, make: Any, sqlite_url: str, tmp_path: Any) -> None:
+        world: World = make(database_url=sqlite_url)
         database = tmp_path / "oauthdevice.sqlite"
         world.services.database.engine.dispose()
         database.rename(tmp_path / "away")
@@ -153,8 +153,8 @@ class TestTheDatabaseIsAway:
         assert [one["event"] for one in rows(world)] == ["started", "started", "login"]
         assert not world.redis.exists("oauthdevice:audit")
 
-    def test_a_hundred_that_wait_are_moved(self, make: Any) -> None:
-        world: World = make(**{"limit.code": "off"})
+    def test_a_hundred_that_wait_are_moved(self, make: Any, redis_url: str) -> None:
+        world: World = make(redis_url=redis_url, **{"limit.code": "off"})
         for _ in range(99):
             world.device().ask()
         assert world.redis.hlen("oauthdevice:audit") == 99

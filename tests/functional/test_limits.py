@@ -13,7 +13,7 @@ from oauthdevice.domain.codes import new_device_code
 from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 
 from ..conftest import WorldMaker
-from ..factories import API, APPROVE, CODE, DENY, LOOKUP, PASSWORD, TOKEN, Clock, Person, World
+from ..factories import API, APPROVE, CODE, DENY, LOOKUP, PASSWORD, TOKEN, Clock, Person, World, keys_in
 
 MINUTE, HOUR = 60, 3600
 UNKNOWN = "BCDF-GHJK"
@@ -536,7 +536,7 @@ def test_a_counter_names_nobody(make: WorldMaker) -> None:
     log_in_to(world, person)
     person.post(APPROVE, UNKNOWN)
     look_up(world)()
-    names = " ".join(world.redis.keys("*:limit*"))
+    names = " ".join(keys_in(world.redis, "*:limit*"))
     for word in ("somebody", "example", HERE, person.account.id, UNKNOWN, UNKNOWN.replace("-", "")):
         assert word not in names
 
@@ -545,7 +545,7 @@ def test_every_counter_expires(make: WorldMaker) -> None:
     world = make()
     for start in (ask, poll_unknown, look_up, type_code, guess, decide, use_token, fail_at_one_account):
         start(world)()
-    keys = world.redis.keys("*")
+    keys = keys_in(world.redis)
     assert len(keys) > 8
     assert [key for key in keys if world.redis.ttl(key) < 0] == []
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,8 +14,8 @@ from oauthdevice.domain.sessions import NewSession
 from oauthdevice.domain.token_endpoint import DEVICE_GRANT, TokenRequest
 from oauthdevice.stores.sessions import SQLSessionStore
 
-from ..conftest import close
-from ..factories import Device, World, make_world
+from ..conftest import WorldMaker
+from ..factories import Device, World
 
 UNLIMITED = {"limit.decide": "off", "limit.guesses": "off", "limit.code": "off", "limit.bearer": "off"}
 
@@ -56,10 +56,8 @@ def poll(world: World, device: Device) -> dict[str, Any]:
 
 
 @pytest.fixture
-def unlimited(sqlite_url: str, any_redis_url: str) -> Iterator[World]:
-    world = make_world(sqlite_url, any_redis_url, **UNLIMITED)
-    yield world
-    close(world)
+def unlimited(make: WorldMaker) -> World:
+    return make(**UNLIMITED)
 
 
 class TestManyAtOnce:

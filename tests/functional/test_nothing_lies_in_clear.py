@@ -38,10 +38,10 @@ def forms(secret: str) -> set[bytes]:
     }
 
 
-def test_nothing_lies_in_clear(make, tmp_path: Path) -> None:
+def test_nothing_lies_in_clear(make, sqlite_url: str, redis_url: str, tmp_path: Path) -> None:
     ini = tmp_path / "clients.ini"
     ini.write_text("[client:difyctl]\nname = difyctl\nscopes = full\nrefresh = on\n")
-    world: World = make(ini_file=str(ini))
+    world: World = make(database_url=sqlite_url, redis_url=redis_url, ini_file=str(ini))
     # Compression would hide what is there.
     world.redis.config_set("rdbcompression", "no")
     dump_file = Path(world.redis.config_get("dir")["dir"]) / "dump.rdb"

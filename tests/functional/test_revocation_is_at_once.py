@@ -14,6 +14,7 @@ from ..factories import World
 from .test_owner_ends_sessions import signed_in
 
 
+@pytest.mark.shared_redis
 def test_a_second_process_believes_its_cache_no_longer(make: Any) -> None:
     one: World = make(**{"limit.bearer": "off", "limit.decide": "off"})
     other: World = make(**{"limit.bearer": "off"})
@@ -28,6 +29,8 @@ def test_a_second_process_believes_its_cache_no_longer(make: Any) -> None:
         assert one.services.bearers.inspect(token) is None
 
 
+# The embedded Redis caches no token.
+@pytest.mark.shared_redis
 def test_a_valid_token_asks_the_database_once_a_minute(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     world: World = make(**{"limit.bearer": "off"})
     device, token = signed_in(world, world.person())

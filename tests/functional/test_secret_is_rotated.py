@@ -11,6 +11,9 @@ from ..scripted_providers import CLIENT_ID, ScriptedProvider
 NEW = "another secret for tests alone, as long"
 
 
+pytestmark = pytest.mark.shared_redis
+
+
 @pytest.fixture
 def corp_ini(tmp_path: Path, provider: ScriptedProvider) -> str:
     path = tmp_path / "corp.ini"

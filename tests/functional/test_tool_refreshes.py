@@ -1,13 +1,12 @@
 """A client keeps its session alive without asking the person again (RFC 6749 §6, RFC 9700 §4.14)."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ..conftest import close
-from ..factories import API, TOKEN, Clock, Device, World, make_world
+from ..conftest import WorldMaker
+from ..factories import API, TOKEN, Device, World
 from .test_many_at_once import at_once, live_tokens
 
 INI = """
@@ -28,12 +27,10 @@ scopes = full
 
 
 @pytest.fixture
-def world(sqlite_url: str, any_redis_url: str, clock: Clock, tmp_path: Path) -> Iterator[World]:
+def world(make: WorldMaker, tmp_path: Path) -> World:
     ini = tmp_path / "clients.ini"
     ini.write_text(INI)
-    one = make_world(sqlite_url, any_redis_url, clock, ini_file=str(ini), **{"limit.bearer": "off"})
-    yield one
-    close(one)
+    return make(ini_file=str(ini), **{"limit.bearer": "off"})
 
 
 def signed_in(world: World, **parameters: str) -> tuple[Device, dict[str, Any]]:

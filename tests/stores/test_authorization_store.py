@@ -1,4 +1,4 @@
-"""Each script of the AuthorizationStore against the real Redis and the embedded one."""
+"""Each script of the AuthorizationStore against the real Redis, a real Cluster and the embedded one."""
 
 import json
 import re
@@ -20,7 +20,7 @@ from oauthdevice.domain.subjects import AccountSubject, ExternalSubject, Subject
 from oauthdevice.stores.connections import connect
 from oauthdevice.stores.redis import RETENTION_SECONDS, RedisAuthorizationStore
 
-from ..factories import Clock, World
+from ..factories import Clock, World, keys_in
 from ..servers import RedisServer
 
 LIFETIME_SECONDS, INTERVAL_SECONDS, SPACING_SECONDS = 900, 5, 4
@@ -77,11 +77,11 @@ class Redis:
     def content(self) -> dict[str, Any]:
         """Every key and what lies there."""
         read = {"string": self.client.get, "hash": self.client.hgetall}
-        return {key: read[self.client.type(key)](key) for key in self.client.scan_iter()}
+        return {key: read[self.client.type(key)](key) for key in keys_in(self.client)}
 
     def lifetimes(self) -> dict[str, int]:
         """Every key and its milliseconds left."""
-        return {key: self.client.pttl(key) for key in self.client.scan_iter()}
+        return {key: self.client.pttl(key) for key in keys_in(self.client)}
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ class TestCreate:
 
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(one, range(8))).count(True) == 1
-        assert over.client.dbsize() == 2
+        assert len(over.content()) == 2
 
     def test_record_and_index_live_equally_long_and_longer_than_the_code(self, over: Redis) -> None:
         over.create()
@@ -154,7 +154,7 @@ class TestCreate:
         over.clock.pass_seconds(LIFETIME_SECONDS + 1)
         assert over.found().record.is_expired(over.found().now)
         over.clock.pass_seconds(RETENTION_SECONDS)
-        assert over.client.dbsize() == 0
+        assert over.content() == {}
         assert over.store.find(digest(1)) is None
         over.create(2, user_code=1)
 
@@ -162,7 +162,7 @@ class TestCreate:
 class TestTouch:
     def test_an_unknown_code_writes_nothing(self, over: Redis) -> None:
         assert over.store.touch(handle(1), request().client_id) is None
-        assert over.client.dbsize() == 0
+        assert over.content() == {}
 
     def test_the_first_poll_is_on_time(self, over: Redis) -> None:
         over.create()
@@ -221,7 +221,7 @@ class TestTouch:
 class TestFind:
     def test_an_unknown_user_code_is_none_and_writes_nothing(self, over: Redis) -> None:
         assert over.store.find(digest(1)) is None
-        assert over.client.dbsize() == 0
+        assert over.content() == {}
 
     def test_it_writes_nothing_where_there_is_one(self, over: Redis) -> None:
         over.create()
@@ -231,7 +231,8 @@ class TestFind:
 
     def test_an_index_without_its_record_is_none(self, over: Redis) -> None:
         over.create()
-        over.client.delete(*[key for key in over.client.scan_iter() if ":authorization:" in key])
+        (key,) = keys_in(over.client, "*:authorization:*")
+        over.client.delete(key)
         assert over.store.find(digest(1)) is None
 
 
@@ -291,7 +292,7 @@ class TestSwap:
         over.clock.pass_seconds(KEPT_SECONDS + 1)
         new = replace(seen.record, claimed_by="ada")
         assert over.store.swap(seen, new, spacing_seconds=8, sealed_answer="x", sealed_answer_seconds=9) is None
-        assert over.client.dbsize() == 0
+        assert over.content() == {}
 
     def test_it_keeps_the_lifetime(self, over: Redis) -> None:
         seen = over.create()
@@ -338,7 +339,7 @@ class TestSwap:
         seen = over.create()
         over.store.swap(seen, consume(seen.record))
         assert over.store.sealed_answer(seen.handle) is None
-        assert over.client.dbsize() == 2
+        assert len(over.content()) == 2
 
 
 class TestKeys:
@@ -376,14 +377,14 @@ class TestKeys:
     @staticmethod
     def everything(world: World) -> str:
         read: dict[str, Callable[[str], Any]] = {"string": world.redis.get, "hash": world.redis.hgetall}
-        return json.dumps({key: read[world.redis.type(key)](key) for key in world.redis.scan_iter()})
+        return json.dumps({key: read[world.redis.type(key)](key) for key in keys_in(world.redis)})
 
     def test_every_key_of_a_whole_flow_expires(self, world: World) -> None:
         device, person = world.device().ask(), world.person()
         device.poll()
         person.allow(device.user_code)
         device.poll()
-        keys = list(world.redis.scan_iter())
+        keys = keys_in(world.redis)
         assert len(keys) > 3
         assert all(world.redis.pttl(key) > 0 for key in keys)
 

@@ -10,7 +10,7 @@ export PYTHONWARNINGS ?= ignore:pkg_resources is deprecated as an API:UserWarnin
 ADA := {"sub": "ada", "email": "ada@corp.example", "email_verified": true}
 DEMO := {"sub": "demo", "email": "demo@example.com", "email_verified": true}
 
-.PHONY: serve serve-sso test test-fast lint clean
+.PHONY: serve serve-sso test test-fast lint catalogues clean
 
 serve: $(VENV)/.serve
 	$(BIN)/pserve development.ini
@@ -30,6 +30,15 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check oauthdevice tests
 	$(BIN)/ruff check oauthdevice tests
 	$(BIN)/mypy
+
+# Brings what the templates say now into every catalogue; what is new there is empty and must be translated.
+catalogues: $(VENV)/.serve
+	$(BIN)/pybabel --quiet extract --mapping pyproject.toml --keyword Scope:2 --add-location file --sort-by-file \
+	    --project oauthdevice --output $(VENV)/messages.pot .
+	for po in locales/*.po; do \
+	    $(BIN)/pybabel --quiet update --input-file $(VENV)/messages.pot --output-file $$po --locale $$(basename $$po .po) \
+	        --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --no-wrap || exit; \
+	done
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)

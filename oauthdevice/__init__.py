@@ -33,6 +33,7 @@ def make_app(settings: Settings, services: Services, **options: Any) -> Router:
     config = Configurator(settings={"handle_exceptions": False, **options})
     config.registry["oauthdevice.settings"] = settings
     config.registry["oauthdevice.services"] = services
+    config.include(".languages")
     config.include("pyramid_jinja2")
     config.include("cornice")
     config.include(".assets")

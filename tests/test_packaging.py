@@ -20,7 +20,7 @@ from .installations import Server, copy_checkout
 from .servers import free_port
 
 # Where the wheel has what a checkout has elsewhere.
-INSIDE = {"oauthdevice": "oauthdevice", "templates": "oauthdevice/templates", "static": "oauthdevice/static"}
+INSIDE = {"oauthdevice": "oauthdevice", **{name: f"oauthdevice/{name}" for name in ("templates", "static", "locales")}}
 INI = """
 [app:main]
 use = egg:oauthdevice
@@ -102,6 +102,7 @@ class TestTheWheel:
             r"oauthdevice/templates/\w+\.html\.jinja2",
             r"oauthdevice/static/\w+\.css",
             r"oauthdevice/static/\w+\.js",
+            r"oauthdevice/locales/\w+\.po",
             r"oauthdevice/stores/\w+\.lua",
             r"oauthdevice/stores/migrations/env\.py",
             r"oauthdevice/stores/migrations/versions/0001_\w+\.py",

@@ -79,6 +79,27 @@ class SignInRow(Base):
     expires_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
 
 
+class PasskeyRow(Base):
+    """A passkey of an account (WebAuthn): what it signs with, and how often it did."""
+
+    __tablename__ = "passkeys"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    # SHA-256 of the credential id, which may be a kilobyte long.
+    credential_digest: Mapped[str] = mapped_column(String(64), unique=True)
+    # Both base64url.
+    credential_id: Mapped[str] = mapped_column(Text)
+    public_key: Mapped[str] = mapped_column(Text)
+    account_id: Mapped[str] = mapped_column(ForeignKey("accounts.id", ondelete="CASCADE"), index=True)
+    name: Mapped[str] = mapped_column(String(128))
+    # Words of WebAuthn between spaces, such as `internal hybrid`.
+    transports: Mapped[str] = mapped_column(Text)
+    sign_count: Mapped[int]
+    created_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    # NULL: never used.
+    last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+
+
 class SessionRow(Base):
     """A live or ended grant of a subject to one client on one device; `id` is that of its authorization."""
 
@@ -100,6 +121,10 @@ class SessionRow(Base):
     device_label: Mapped[str | None] = mapped_column(String(128))
     # NULL: ended, or without a label. Unique on every database, as NULLs never collide.
     device_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    # What the person calls the device. NULL: what the device calls itself.
+    name: Mapped[str | None] = mapped_column(String(128))
+    # Where the device asked from. NULL: unknown.
+    address: Mapped[str | None] = mapped_column(String(64))
     scopes: Mapped[str] = mapped_column(Text)
     prefix: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)

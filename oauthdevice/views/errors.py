@@ -146,7 +146,7 @@ def is_page(request: Request) -> bool:
 def _page(error: errors.DomainError, status: int, request: Request) -> Response:
     # A few errors are one code to a program and a story of their own to a person.
     kind = "nothing_ticked" if isinstance(error, errors.NothingTicked) else error.error
-    values = {"error": error, "kind": kind, "status": status}
+    values = {"error": error, "kind": kind, "status": status, "reference": request_id.get() or ""}
     response = render_to_response("oauthdevice:templates/error.html.jinja2", values, request)
     response.status_int = status
     return response

@@ -28,6 +28,7 @@ TABLES = {
     "workspaces",
     "memberships",
     "sign_ins",
+    "passkeys",
     "sessions",
     "access_tokens",
     "refresh_tokens",

@@ -1,0 +1,164 @@
+"""The languages of the pages: which there are, which one a person reads, and times in it.
+
+A catalogue is a file of `locales`, read once at the start. What is in no catalogue is shown as it stands in
+the template, in English. The JSON answers are English alone: programs read them.
+"""
+
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import parse_qs
+
+from babel import Locale
+from babel.dates import format_time, format_timedelta, get_timezone
+from babel.messages.catalog import Catalog
+from babel.messages.mofile import write_mo
+from babel.messages.pofile import read_po
+from jinja2 import pass_context
+from jinja2.runtime import Context
+from pyramid.config import Configurator
+from pyramid.events import NewResponse
+from pyramid.i18n import Localizer, Translations
+from pyramid.interfaces import ILocalizer
+from pyramid.request import Request
+
+from .assets import folder
+
+# By the first part of its tag, as Accept-Language has it; what Babel calls it.
+LANGUAGES: Mapping[str, str] = {
+    "ar": "ar",
+    "de": "de",
+    "en": "en",
+    "es": "es",
+    "fr": "fr",
+    "ja": "ja",
+    "zh": "zh_Hans",
+}
+# What the templates are written in.
+SOURCE = "en"
+# What a person has chosen, until another is chosen.
+COOKIE = "oauthdevice_language"
+COOKIE_SECONDS = 365 * 86_400
+SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """`tag` is that of BCP 47, `name` what the language calls itself, `direction` `ltr` or `rtl`."""
+
+    tag: str
+    name: str
+    direction: str
+
+
+def _language(locale_name: str) -> Language:
+    locale = Locale.parse(locale_name)
+    name = locale.get_display_name() or locale_name
+    return Language(locale_name.replace("_", "-"), name[:1].upper() + name[1:], locale.text_direction)
+
+
+ALL: Mapping[str, Language] = {locale_name: _language(locale_name) for locale_name in LANGUAGES.values()}
+
+
+def includeme(config: Configurator) -> None:
+    for locale_name in ALL:
+        config.registry.registerUtility(Localizer(locale_name, _catalogue(locale_name)), ILocalizer, name=locale_name)
+    config.set_locale_negotiator(negotiate)
+    config.add_request_method(lambda request: ALL[request.locale_name], "language", reify=True)
+    config.add_request_method(lambda _: ALL.values(), "languages", property=True)
+    config.add_subscriber(_remember, NewResponse)
+    config.add_settings(
+        {"jinja2.filters": {"duration": duration, "waiting": waiting, "ago": ago, "clock_time": clock_time}}
+    )
+
+
+def negotiate(request: Request) -> str:
+    """The name of the locale: `ui_locales` of the address, else what was chosen before, else Accept-Language.
+
+    Source: OpenID Connect Core §3.1.2.1, RFC 4647 §3.4.
+    """
+    wished = _wished(request)
+    if wished is not None:
+        return wished
+    chosen = request.cookies.get(COOKIE)
+    if chosen in LANGUAGES:
+        return LANGUAGES[chosen]
+    return LANGUAGES[request.accept_language.lookup(list(LANGUAGES), default_tag=SOURCE)]
+
+
+@pass_context
+def duration(context: Context, length: timedelta) -> str:
+    """A length of time in words, such as `2 minutes`, rounded down; never none at all."""
+    return _in_words(context, _rounded(length, up=False))
+
+
+@pass_context
+def waiting(context: Context, seconds: int) -> str:
+    """How long to wait, in words, rounded up: who waits that long has waited long enough."""
+    return _in_words(context, _rounded(timedelta(seconds=seconds), up=True))
+
+
+@pass_context
+def ago(context: Context, length: timedelta) -> str:
+    """How long ago something was, in words, such as `2 minutes ago`."""
+    return _in_words(context, -_rounded(length, up=False), add_direction=True)
+
+
+@pass_context
+def clock_time(context: Context, moment: datetime) -> str:
+    """The time of day of a moment, to the second, in UTC."""
+    return str(format_time(moment, "HH:mm:ss", tzinfo=get_timezone("UTC"), locale=_locale(context)))
+
+
+def _rounded(length: timedelta, *, up: bool) -> timedelta:
+    """To whole seconds, from a minute on to whole minutes, from two hours on to whole hours; never to zero."""
+    unit = SECOND if length < MINUTE else MINUTE if length < 2 * HOUR else HOUR
+    return max(SECOND, (-(-length // unit) if up else length // unit) * unit)
+
+
+def _in_words(context: Context, length: timedelta, *, add_direction: bool = False) -> str:
+    # Of 90 minutes Babel would make two hours.
+    threshold = 1 if abs(length) < HOUR else 2
+    return str(format_timedelta(length, threshold=threshold, add_direction=add_direction, locale=_locale(context)))
+
+
+def _locale(context: Context) -> str:
+    return str(context["request"].locale_name)
+
+
+def _wished(request: Request) -> str | None:
+    """The first of `ui_locales` that we have, or None. Whatever else the query holds does not matter here."""
+    for text in parse_qs(request.environ.get("QUERY_STRING", ""), errors="replace").get("ui_locales", []):
+        for tag in text.split():
+            if tag.partition("-")[0].lower() in LANGUAGES:
+                return LANGUAGES[tag.partition("-")[0].lower()]
+    return None
+
+
+def _remember(event: NewResponse) -> None:
+    request: Any = event.request
+    if event.response.content_type != "text/html" or _wished(request) is None:
+        return
+    event.response.set_cookie(
+        COOKIE,
+        request.language.tag.partition("-")[0],
+        max_age=COOKIE_SECONDS,
+        path=f"{request.script_name}/",
+        secure=request.options.is_https,
+        httponly=True,
+        samesite="Lax",
+    )
+
+
+def _catalogue(locale_name: str) -> Translations:
+    """The translations of a language; none for that of the templates."""
+    catalogue = Catalog(locale_name)
+    if locale_name != SOURCE:
+        with (folder("locales") / f"{locale_name}.po").open("rb") as text:
+            catalogue = read_po(text, locale_name)
+    compiled = io.BytesIO()
+    write_mo(compiled, catalogue)
+    compiled.seek(0)
+    return Translations(compiled)

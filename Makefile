@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Pyramid 2.1 imports pkg_resources, which warns of its own end at every start.
 export PYTHONWARNINGS ?= ignore:pkg_resources is deprecated as an API:UserWarning
 
+# In two processes at once, each with servers of its own; a test that hangs ends the run.
+TESTING ?= --numprocesses 2 --dist worksteal --timeout 600
+
 # Who can sign in at the demo identity provider; the second has an account here and is sent back to it.
 ADA := {"sub": "ada", "email": "ada@corp.example", "email_verified": true}
 DEMO := {"sub": "demo", "email": "demo@example.com", "email_verified": true}
@@ -20,11 +23,11 @@ serve-sso: $(VENV)/.demo
 	trap "kill $$!" EXIT; $(BIN)/pserve sso-demo.ini
 
 test: $(VENV)/.test
-	$(BIN)/pytest
+	$(BIN)/pytest $(TESTING)
 
 # Without any server: SQLite and the embedded Redis.
 test-fast: $(VENV)/.test-fast
-	$(BIN)/pytest --kinds embedded
+	$(BIN)/pytest $(TESTING) --kinds embedded
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check oauthdevice tests

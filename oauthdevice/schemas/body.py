@@ -12,6 +12,8 @@ from pyramid.request import Request
 from ..domain.errors import DomainError, InvalidRequest
 
 BODY_MAX_BYTES = 16 * 1024
+# How much of a longer body is read and dropped before it is refused.
+DROPPED_MAX_BYTES = 1024 * 1024
 FORM = "application/x-www-form-urlencoded"
 JSON = "application/json"
 _PARAMETERS_MAX = 100
@@ -94,6 +96,7 @@ def bound_body(event: NewRequest) -> None:
         # The WSGI server did not tell the length: read one byte more than is allowed, never all.
         request.body = request.environ["wsgi.input"].read(BODY_MAX_BYTES + 1)
     if (request.content_length or 0) > BODY_MAX_BYTES:
+        _drop(request)
         raise BodyTooLarge()
     # What parses a body besides us, the CSRF check, is to meet no charset and no multipart.
     media_type = media_type_of(request)
@@ -101,6 +104,16 @@ def bound_body(event: NewRequest) -> None:
         raise UnsupportedMediaType()
     if media_type:
         request.environ["CONTENT_TYPE"] = media_type
+
+
+def _drop(request: Request) -> None:
+    """Read what the client is still sending: cut off in the middle, it, or its proxy, hears a reset and no answer."""
+    dropped = 0
+    while dropped < DROPPED_MAX_BYTES:
+        chunk = request.environ["wsgi.input"].read(BODY_MAX_BYTES)
+        if not chunk:
+            return
+        dropped += len(chunk)
 
 
 def _parse_form(body: bytes) -> Sequence[tuple[str, Any]]:

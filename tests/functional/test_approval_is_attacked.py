@@ -217,6 +217,7 @@ class TestAForgedApproval:
         for secret in ("ada", "corp.example", user_code, user_code.replace("-", ""), provider.url):
             assert secret not in approval
 
+    @pytest.mark.shared_redis
     def test_opens_at_no_server_with_another_secret(
         self, enterprise: Callable[..., World], provider: ScriptedProvider
     ) -> None:

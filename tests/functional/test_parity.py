@@ -310,6 +310,7 @@ class TestLimits:
         world.clock.pass_seconds(2)
         assert device.account(token).status_int == 200
 
+    @pytest.mark.shared_redis
     def test_two_processes_count_together(self, make: WorldMaker) -> None:
         one, other = (make(**{"limit.code": "3/hour"}) for _ in range(2))
         answers = [

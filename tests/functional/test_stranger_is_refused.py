@@ -181,6 +181,7 @@ def redeemed(world: World, provider: ScriptedProvider) -> tuple[Device, dict[str
     return device, answer.json
 
 
+@pytest.mark.shared_redis
 class TestAnIssuerThatIsNoLongerDeclared:
     """The operator took a provider out of the ini and restarted."""
 
@@ -215,13 +216,18 @@ class TestAnIssuerThatIsNoLongerDeclared:
 
     @pytest.mark.parametrize("options", [{"declared": False}, {"edition": "community"}], ids=["issuer", "edition"])
     def test_refreshes_nothing(
-        self, enterprise: Enterprise, make: WorldMaker, provider: ScriptedProvider, options: dict[str, Any]
+        self,
+        enterprise: Enterprise,
+        make: WorldMaker,
+        tmp_path: Path,
+        provider: ScriptedProvider,
+        options: dict[str, Any],
     ) -> None:
         before = enterprise()
         device, first = redeemed(before, provider)
         second = refresh(device, first["refresh_token"]).json
         edition = options.get("edition")
-        after = enterprise(declared=False) if edition is None else community(make, before)
+        after = enterprise(declared=False) if edition is None else community(make, tmp_path)
         later = after.device()
         answer = refresh(later, second["refresh_token"])
         assert (answer.status_int, answer.json["error"]) == (400, "invalid_grant")
@@ -230,10 +236,9 @@ class TestAnIssuerThatIsNoLongerDeclared:
         assert refresh(device, second["refresh_token"]).status_int == 200
 
 
-def community(make: WorldMaker, world: World) -> World:
+def community(make: WorldMaker, folder: Path) -> World:
     """The same clients in the edition without the SSO branch."""
-    ini = Path(world.settings.database_url.removeprefix("sqlite:///")).parent / "True.ini"
-    return make(edition="community", ini_file=str(ini))
+    return make(edition="community", ini_file=str(folder / "True.ini"))
 
 
 class TestLimits:

@@ -155,6 +155,7 @@ class Redeemer:
             subject=subject,
             client_id=client.client_id,
             label=record.request.device_label,
+            address=record.request.address,
             scopes=record.granted,
             prefix=self._prefixes.of(subject),
             token_digest=credential_digest(token),

@@ -34,7 +34,8 @@ class NewSession:
     `attempt` counts the redemptions of that authorization; the store keeps the highest. `label` is
     None where the device gave none: such a session never replaces another. `refresh_digest` is None
     where the client gets no refresh token; `expires_at` is the end of the session, with every
-    refresh, and `token_expires_at` that of its first access token.
+    refresh, and `token_expires_at` that of its first access token. `address` is where the device
+    asked from, "" where that is unknown.
     """
 
     id: str
@@ -49,6 +50,7 @@ class NewSession:
     issued_at: datetime
     expires_at: datetime
     token_expires_at: datetime
+    address: str = ""
 
     @property
     def device_key(self) -> str | None:
@@ -63,7 +65,8 @@ class NewSession:
 class Session:
     """A session as it is stored. `account` is None for an external subject.
 
-    `prefix` is how its tokens begin. `last_used_at` is None until it is used.
+    `prefix` is how its tokens begin. `last_used_at` is None until it is used. `label` is what the device
+    calls itself, `name` what the person calls it; `address` is where it asked from. Each may be None.
     """
 
     id: str
@@ -76,6 +79,8 @@ class Session:
     created_at: datetime
     last_used_at: datetime | None
     expires_at: datetime
+    name: str | None = None
+    address: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

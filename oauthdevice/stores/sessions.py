@@ -265,6 +265,7 @@ def _fill(row: SessionRow, order: NewSession) -> None:
         row.subject_email = order.subject.email
     row.client_id = order.client_id
     row.device_label = order.label
+    row.address = order.address or None
     row.device_key = order.device_key
     row.scopes = " ".join(sorted(order.scopes))
     row.prefix = order.prefix
@@ -287,6 +288,8 @@ def _session(row: SessionRow, account: Account | None) -> Session:
         account=account,
         client_id=row.client_id,
         label=row.device_label,
+        name=row.name,
+        address=row.address,
         scopes=frozenset(row.scopes.split()),
         prefix=row.prefix,
         created_at=row.created_at,

@@ -3,6 +3,7 @@
 import json
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from ..conftest import WorldMaker
 from ..factories import Stranger, World
 from ..scripted_providers import ScriptedProvider
-from ..servers import CHECKOUT
+from ..servers import CHECKOUT, free_port
+from .picture import prometheus
 
 RULES = CHECKOUT / "deploy/prometheus/alerts.yml"
 DASHBOARD = CHECKOUT / "deploy/grafana/oauthdevice.json"
@@ -117,3 +119,20 @@ class TestDashboard:
             for name in names:
                 if watched in name:
                     assert any(re.fullmatch(pattern, name) for pattern in patterns), name
+
+    def test_each_panel_can_be_drawn(self, tmp_path: Path) -> None:
+        target = tmp_path / "empty.svg"
+        with prometheus(tmp_path, f"127.0.0.1:{free_port()}") as url:
+            script = CHECKOUT / "deploy/grafana/draw.py"
+            subprocess.run([sys.executable, script, url, target, "5"], check=True)
+        drawn = target.read_text("utf-8")
+        for panel in panels():
+            assert f">{panel['title']}</text>" in drawn
+        assert drawn.count(">no data</text>") == len(panels())
+
+
+class TestPicture:
+    def test_it_is_of_this_dashboard(self) -> None:
+        picture = (CHECKOUT / "docs/dashboard.svg").read_text("utf-8")
+        assert re.findall(r'class="title"[^>]*>([^<]+)<', picture) == [panel["title"] for panel in panels()]
+        assert "no data" not in picture

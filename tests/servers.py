@@ -33,10 +33,14 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """A redis-server on a unix socket in `folder`; can be stopped and started again in mid-test."""
+    """A redis-server on a unix socket in `folder`; can be stopped and started again in mid-test.
 
-    def __init__(self, folder: Path) -> None:
+    It forgets everything then, or, where `keeps`, nothing that it answered: `appendonly`, as docs/operating.md says.
+    """
+
+    def __init__(self, folder: Path, *, keeps: bool = False) -> None:
         self.socket = folder / "redis.sock"
+        self._keeps = ["--appendonly", "yes"] if keeps else []
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -46,11 +50,16 @@ class RedisServer:
 
     def start(self) -> None:
         options = ["--port", "0", "--unixsocket", str(self.socket), "--save", "", "--dir", str(self._folder)]
+        options += self._keeps
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(["redis-server", *options], stdout=log, stderr=log)
         client = redis.Redis.from_url(self.url)
         wait_until(lambda: _answers(client), "redis-server to answer")
         client.close()
+
+    def restart(self) -> None:
+        """After `stop`."""
+        self.start()
 
     def stop(self) -> None:
         if self._process is not None:

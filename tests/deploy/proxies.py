@@ -87,7 +87,7 @@ def nginx_command(folder: Path, http_port: int, https_port: int, upstream_port: 
             r"listen 80\b": f"listen 127.0.0.1:{http_port}",
             r"listen 443\b": f"listen 127.0.0.1:{https_port}",
             r"login\.example\.com": "localhost",
-            r"server 127\.0\.0\.1:6543;": f"server 127.0.0.1:{upstream_port};",
+            r"server 127\.0\.0\.1:6543\b": f"server 127.0.0.1:{upstream_port}",
             r"/etc/ssl/oauthdevice": str(folder),
             r"/var/log/nginx": str(folder),
         },

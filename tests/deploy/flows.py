@@ -93,17 +93,17 @@ class Flows:
             finally:
                 self._enough.set()
             for one in devices:
-                one.result(60)
+                one.result(120)
 
     def wait_for_more(self) -> None:
         """Until as many as are on their way have a token."""
         enough = len(self.tokens) + FLOWS
-        wait_until(lambda: self.wrong or len(self.tokens) >= enough, "more tokens", seconds=60)
+        wait_until(lambda: self.wrong or len(self.tokens) >= enough, "more tokens", seconds=120)
 
     def wait_for(self, what: str) -> None:
         """Until as many as are on their way are told so."""
         enough = self.told[what] + FLOWS
-        wait_until(lambda: self.wrong or self.told[what] >= enough, what)
+        wait_until(lambda: self.wrong or self.told[what] >= enough, what, seconds=60)
 
     def check(self, database_url: str) -> None:
         """Nobody was told anything wrong, each has one token, and there is no other."""

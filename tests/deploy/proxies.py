@@ -180,10 +180,10 @@ class Browser(httpx.Client):
 
 
 class Caller(Browser):
-    """Somebody with an address of his own, who speaks HTTP/2 where the server does."""
+    """Somebody with an address of his own, who speaks HTTP/2 where the server does, unless he is not to."""
 
-    def __init__(self, address: str, certificate: Path, url: str) -> None:
+    def __init__(self, address: str, certificate: Path, url: str, *, http2: bool = True) -> None:
         context = ssl.create_default_context(cafile=str(certificate))
-        transport = httpx.HTTPTransport(http2=True, local_address=address, verify=context)
+        transport = httpx.HTTPTransport(http2=http2, local_address=address, verify=context)
         # Browsers send an Origin with every form; others may.
         super().__init__(transport=transport, base_url=url, headers={"Origin": url}, timeout=30, trust_env=False)

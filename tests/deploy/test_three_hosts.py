@@ -84,7 +84,8 @@ class Site:
         return caller
 
     def _caller(self, address: str, url: str, timeout_seconds: float) -> Caller:
-        caller = Caller(address, self.folder / "fullchain.pem", url)
+        # One person decides in several threads: httpcore does not lock a connection of HTTP/2 against that.
+        caller = Caller(address, self.folder / "fullchain.pem", url, http2=False)
         caller.timeout = httpx.Timeout(timeout_seconds)
         return caller
 

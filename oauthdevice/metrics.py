@@ -16,6 +16,7 @@ from pyramid.events import NewRequest, NewResponse
 
 from .domain.audit import AuditEvent, Event
 from .domain.errors import StoreUnavailable
+from .domain.rate_limits import DEFAULT_LIMITS
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -52,6 +53,8 @@ class Meter:
         for client_id in ("", *clients):
             for event in Event:
                 EVENTS.labels(event.value, client_id)
+        for limit in DEFAULT_LIMITS:
+            REFUSALS.labels(limit)
 
     def happened(self, event: AuditEvent) -> None:
         EVENTS.labels(event.event, event.client_id or "").inc()

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium, nginx, Caddy, promtool, an
-# OpenID Connect provider.
+# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium, nginx, Caddy, promtool, ip
+# for machines of their own (network namespaces), an OpenID Connect provider.
 # Does nothing where all are there.
 set -eu
 
@@ -10,6 +10,7 @@ command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
+command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing="$missing iproute2"
 for one in nginx caddy; do command -v $one >/dev/null || [ -x /usr/sbin/$one ] || missing="$missing $one"; done
 command -v promtool >/dev/null || missing="$missing prometheus"
 

@@ -46,7 +46,11 @@ class Server:
             self._process = subprocess.Popen(
                 command, cwd=self.ini.parent, stdout=log, stderr=subprocess.STDOUT, env=self.environ
             )
-        wait_until(self._is_up, f"the server to answer; its log: {self._log}", self._is_dead)
+        self._wait_for_start()
+
+    def _wait_for_start(self) -> None:
+        # Several may be started at once, on few cores.
+        wait_until(self._is_up, f"the server to answer; its log: {self._log}", self._is_dead, seconds=90)
 
     def stop(self) -> int | None:
         """SIGTERM; the exit status."""

@@ -33,11 +33,17 @@ def free_port() -> int:
 
 
 class RedisServer:
-    """A redis-server on a unix socket in `folder`; can be stopped and started again in mid-test."""
+    """A redis-server on a unix socket in `folder`, and on 6379 of `address` where there is one.
 
-    def __init__(self, folder: Path) -> None:
+    It can be stopped and started again in mid-test. It forgets everything then, or, where `keeps`, nothing
+    that it answered: `appendonly`, as docs/operating.md says.
+    """
+
+    def __init__(self, folder: Path, address: str = "", *, keeps: bool = False) -> None:
         self.socket = folder / "redis.sock"
+        self._keeps = ["--appendonly", "yes"] if keeps else []
         self._folder = folder
+        self._listen = ["--bind", address, "--protected-mode", "no"] if address else ["--port", "0"]
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -45,12 +51,17 @@ class RedisServer:
         return f"unix://{self.socket}"
 
     def start(self) -> None:
-        options = ["--port", "0", "--unixsocket", str(self.socket), "--save", "", "--dir", str(self._folder)]
+        options = [*self._listen, "--unixsocket", str(self.socket), "--save", "", "--dir", str(self._folder)]
+        options += self._keeps
         with (self._folder / "redis.log").open("ab") as log:
             self._process = subprocess.Popen(["redis-server", *options], stdout=log, stderr=log)
         client = redis.Redis.from_url(self.url)
         wait_until(lambda: _answers(client), "redis-server to answer")
         client.close()
+
+    def restart(self) -> None:
+        """After `stop`."""
+        self.start()
 
     def stop(self) -> None:
         if self._process is not None:
@@ -60,10 +71,10 @@ class RedisServer:
 
 
 @contextlib.contextmanager
-def running_postgresql() -> Iterator["PostgreSQLServer"]:
+def running_postgresql(address: str = "") -> Iterator["PostgreSQLServer"]:
     """One in a folder of its own: its user could not reach the folders of pytest."""
     with tempfile.TemporaryDirectory(prefix="postgresql-", ignore_cleanup_errors=True) as folder:
-        server = PostgreSQLServer(Path(folder))
+        server = PostgreSQLServer(Path(folder), address)
         server.start()
         try:
             yield server
@@ -79,10 +90,13 @@ def _answers(client: redis.Redis) -> bool:
 
 
 class PostgreSQLServer:
-    """A PostgreSQL on a unix socket in `folder`, run by the user `postgres` where we are root."""
+    """A PostgreSQL on a unix socket in `folder`, run by the user `postgres` where we are root.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    With an `address` it listens on 5432 of that too, and trusts whoever is in the same network.
+    """
+
+    def __init__(self, folder: Path, address: str = "") -> None:
+        self._folder, self._address = folder, address
         self._data = folder / "data"
         newest = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
         found = shutil.which("initdb") or (str(newest[-1]) if newest else None)
@@ -95,10 +109,12 @@ class PostgreSQLServer:
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres")
         self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "--no-sync")
+        with (self._data / "pg_hba.conf").open("a") as trusted:
+            trusted.write("host all all samenet trust\n")
         self._start()
 
     def _start(self) -> None:
-        listen = f"-c listen_addresses='' -k {self._folder} -c fsync=off"
+        listen = f"-c listen_addresses='{self._address}' -k {self._folder} -c fsync=off"
         self._run("pg_ctl", "-D", str(self._data), "-l", str(self._folder / "log"), "-w", "-o", listen, "start")
 
     def stop(self) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from argon2 import PasswordHasher
-from sqlalchemy import inspect
+from sqlalchemy import inspect, text
 
 from oauthdevice.admin import main
 from oauthdevice.settings import Settings, read_settings
@@ -115,6 +115,12 @@ def told(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     return refused(capsys)
 
 
+def at_migration(services: Services, migration: str) -> None:
+    """The database says that it is at another migration."""
+    with services.database.write() as sql:
+        sql.execute(text("UPDATE alembic_version SET version_num = :at"), {"at": migration})
+
+
 class TestUpgrade:
     def test_it_makes_the_database(self, empty: Admin, settings: Settings, capsys: pytest.CaptureFixture[str]) -> None:
         assert empty("upgrade") == 0
@@ -126,6 +132,22 @@ class TestUpgrade:
     def test_a_second_time_is_harmless(self, admin: Admin, ada: str, services: Services) -> None:
         assert admin("upgrade") == 0
         assert [account.email for account in services.accounts.all()] == [ada]
+
+    def test_where_a_newer_release_was_there_is_nothing_to_do(
+        self, admin: Admin, services: Services, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A server that is started after `upgrade` alone must start in mid-upgrade, and after a step back."""
+        at_migration(services, "9999")
+        capsys.readouterr()
+        assert admin("upgrade") == 0
+        assert capsys.readouterr().out == "the database is at the migration 9999 of a newer release: nothing to do\n"
+
+    def test_a_database_of_another_program_is_refused(
+        self, admin: Admin, services: Services, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        at_migration(services, "1975ea83b712")
+        assert admin("upgrade") == 1
+        assert refused(capsys) == "The database is at the migration 1975ea83b712, which is none of ours."
 
     def test_before_it_nothing_else_works_and_nobody_sees_a_traceback(
         self, empty: Admin, capsys: pytest.CaptureFixture[str]

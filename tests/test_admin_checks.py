@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
 from oauthdevice.admin import main
 from oauthdevice.stores.migrate import upgrade
+from oauthdevice.stores.sql import create_database
 
 from .factories import SECRET
 from .scripted_providers import ScriptedProvider
@@ -60,6 +62,14 @@ def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: py
     return Operator(tmp_path / "server.ini", capsys)
 
 
+def at_migration(database_url: str, migration: str) -> None:
+    """The database says that it is at another migration."""
+    database = create_database(database_url)
+    with database.write() as sql:
+        sql.execute(text("UPDATE alembic_version SET version_num = :at"), {"at": migration})
+    database.engine.dispose()
+
+
 class TestCheck:
     def test_a_server_that_is_ready_is_told_so(
         self, operator: Operator, postgresql_url: str, redis_server: RedisServer
@@ -91,6 +101,21 @@ class TestCheck:
         assert told["migrations"].endswith("run `upgrade`")
         upgrade(url)
         assert operator.check(database_url=url, redis_url=redis_server.url)[0] == 0
+
+    def test_a_database_that_a_newer_release_migrated_is_worth_a_look(
+        self, operator: Operator, sqlite_url: str, redis_server: RedisServer
+    ) -> None:
+        """In mid-upgrade, or after a step back: this release works on its tables."""
+        at_migration(sqlite_url, "9999")
+        status, told = operator.check(database_url=sqlite_url, redis_url=redis_server.url)
+        assert (status, told["migrations"].split(";")[0]) == (0, "look at 9999, of a newer release")
+
+    def test_a_database_of_another_program(
+        self, operator: Operator, sqlite_url: str, redis_server: RedisServer
+    ) -> None:
+        at_migration(sqlite_url, "1975ea83b712")
+        status, told = operator.check(database_url=sqlite_url, redis_url=redis_server.url)
+        assert (status, told["migrations"].split(",")[0]) == (1, "BAD at 1975ea83b712")
 
     def test_an_address_without_tls(self, operator: Operator, sqlite_url: str, redis_server: RedisServer) -> None:
         given = {"database_url": sqlite_url, "redis_url": redis_server.url, "public_url": "http://login.example.com"}

@@ -9,7 +9,7 @@ from pyramid.paster import get_appsettings
 
 from ..domain.errors import DomainError
 from ..settings import Settings, read_settings
-from ..stores.migrate import upgrade
+from ..stores.migrate import is_newer, upgrade
 from .accounts import add_account_commands
 from .audit import add_audit_commands
 from .check import add_check_command
@@ -57,5 +57,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _upgrade(settings: Settings, _: argparse.Namespace) -> None:
-    upgrade(settings.database_url)
-    print("the database is at the newest migration")
+    migration = upgrade(settings.database_url)
+    if is_newer(migration):
+        print(f"the database is at the migration {migration} of a newer release: nothing to do")
+    else:
+        print("the database is at the newest migration")

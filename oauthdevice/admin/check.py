@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from ..domain.errors import SSOInitiateFailed, StoreUnavailable
 from ..settings import Settings
+from ..stores.migrate import is_newer
 from ..wiring import Services
 from .commands import Commands, add_command, services_of
 
@@ -64,6 +65,8 @@ def _database(services: Services) -> Iterator[Finding]:
     yield Finding("database", f"{backend} answers")
     if current == newest:
         yield Finding("migrations", f"at the newest, {newest}")
+    elif current and is_newer(current):
+        yield Finding("migrations", f"at {current}, of a newer release; the newest here is {newest}", None)
     else:
         yield Finding("migrations", f"at {current or 'none'}, the newest is {newest}: run `upgrade`", False)
 

@@ -6,11 +6,10 @@ from datetime import UTC, datetime
 
 import redis
 from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
 from ..domain.errors import StoreUnavailable
-from .migrate import alembic_config
+from .migrate import newest_migration
 from .redis import unavailable
 from .sql import Database
 from .sql import unavailable as unavailable_database
@@ -37,11 +36,10 @@ class Heartbeat:
         """What answers, by name. A database that was never migrated does not count as one."""
         return {"database": _holds(self._ask_database), "redis": _holds(self._ask_redis)}
 
-    def migrations(self) -> tuple[str | None, str | None]:
+    def migrations(self) -> tuple[str | None, str]:
         """The migration that the database is at, None before the first, and our newest. Raises StoreUnavailable."""
-        newest = ScriptDirectory.from_config(alembic_config("")).get_current_head()
         with unavailable_database(), self._database.engine.connect() as connection:
-            return MigrationContext.configure(connection).get_current_revision(), newest
+            return MigrationContext.configure(connection).get_current_revision(), newest_migration()
 
     def redis_facts(self) -> RedisFacts:
         """What Redis says of itself. Raises StoreUnavailable."""

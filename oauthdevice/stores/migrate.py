@@ -4,11 +4,20 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
+from alembic.script.revision import ResolutionError
+from alembic.util import CommandError
 
-from ..domain.errors import StoreUnavailable
+from ..domain.errors import DomainError, StoreUnavailable
 from .sql import create_database, unavailable
 
 MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+class UnknownMigration(DomainError):
+    """The database is at a migration that is none of ours, nor of a newer release."""
+
+    error = "unknown_migration"
 
 
 def alembic_config(database_url: str) -> Config:
@@ -19,11 +28,34 @@ def alembic_config(database_url: str) -> Config:
     return config
 
 
-def upgrade(database_url: str) -> None:
-    """Run what is missing. A second time does nothing. Raises StoreUnavailable."""
+def newest_migration() -> str:
+    """The last that this release knows."""
+    return str(ScriptDirectory.from_config(alembic_config("")).get_current_head())
+
+
+def is_newer(migration: str) -> bool:
+    """Whether it is of a newer release: they are numbered."""
+    return migration.isdecimal() and int(migration) > int(newest_migration())
+
+
+def upgrade(database_url: str) -> str:
+    """Run what is missing; the migration that the database is at then. A second time does nothing.
+
+    Nor is anything done where a newer release has migrated: during an upgrade, or after a step back from it,
+    this one works on its tables (docs/operating.md). Raises StoreUnavailable, UnknownMigration.
+    """
     _make_folder(database_url)
-    with unavailable():
-        command.upgrade(alembic_config(database_url), "head")
+    try:
+        with unavailable():
+            command.upgrade(alembic_config(database_url), "head")
+    except CommandError as error:
+        if not isinstance(error.__cause__, ResolutionError):
+            raise
+        found = error.__cause__.argument
+        if not is_newer(found):
+            raise UnknownMigration(f"The database is at the migration {found}, which is none of ours.") from error
+        return found
+    return newest_migration()
 
 
 def _make_folder(database_url: str) -> None:

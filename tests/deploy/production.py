@@ -31,7 +31,8 @@ def filled_in(public_url: str, port: int, **server: str) -> str:
 class ProductionServer(Server):
     """`pserve production.ini` with its secrets in the environment.
 
-    `options` are lines of [app:main]; `held` is a socket that listens already, handed over as systemd does.
+    `options` are lines of [app:main]; `port` is for one that takes another's place; `held` is a socket that
+    listens already, handed over as systemd does.
     """
 
     def __init__(
@@ -43,10 +44,11 @@ class ProductionServer(Server):
         public_url: str = "",
         options: str = "",
         programs: Path = BIN,
+        port: int = 0,
         held: socket.socket | None = None,
         **server: str,
     ) -> None:
-        self.port = held.getsockname()[1] if held else free_port()
+        self.port = held.getsockname()[1] if held else port or free_port()
         self._held = held
         ini = folder / "production.ini"
         text = filled_in(public_url or f"http://127.0.0.1:{self.port}", self.port, **server)
@@ -74,7 +76,7 @@ class ProductionServer(Server):
                 stderr=log,
                 pass_fds=[number],
             )
-        wait_until(self._is_up, f"the server to answer; its log: {self._log}", self._is_dead)
+        self._wait_for_start()
 
     @property
     def workers(self) -> list[int]:

@@ -87,7 +87,7 @@ def nginx_command(folder: Path, http_port: int, https_port: int, upstream_port: 
             r"listen 80\b": f"listen 127.0.0.1:{http_port}",
             r"listen 443\b": f"listen 127.0.0.1:{https_port}",
             r"login\.example\.com": "localhost",
-            r"server 127\.0\.0\.1:6543;": f"server 127.0.0.1:{upstream_port};",
+            r"server 127\.0\.0\.1:6543\b": f"server 127.0.0.1:{upstream_port}",
             r"/etc/ssl/oauthdevice": str(folder),
             r"/var/log/nginx": str(folder),
         },
@@ -145,7 +145,7 @@ def _listens(port: int) -> bool:
     return True
 
 
-def sign_in_a_device(device: "Caller", browser: "Caller", url: str) -> tuple[str, str]:
+def sign_in_a_device(device: "Browser", browser: "Browser", url: str) -> tuple[str, str]:
     """From the two codes to the token, as a device and a person who is signed in; the consent page, the token."""
     asked = device.post(CODE, data=CLIENT).json()
     assert asked["verification_uri"] == f"{url}/device"
@@ -159,14 +159,8 @@ def sign_in_a_device(device: "Caller", browser: "Caller", url: str) -> tuple[str
     return page.text, answer.json()["access_token"]
 
 
-class Caller(httpx.Client):
-    """Somebody with an address of his own, who speaks HTTP/2 where the server does."""
-
-    def __init__(self, address: str, certificate: Path, url: str) -> None:
-        context = ssl.create_default_context(cafile=str(certificate))
-        transport = httpx.HTTPTransport(http2=True, local_address=address, verify=context)
-        # Browsers send an Origin with every form; others may.
-        super().__init__(transport=transport, base_url=url, headers={"Origin": url}, timeout=30, trust_env=False)
+class Browser(httpx.Client):
+    """Somebody who reads our pages, fills in the forms and has cookies."""
 
     def sign_in(self, email: str, password: str) -> None:
         form = {"csrf_token": self.csrf_token("/login"), "email": email, "password": password}
@@ -183,3 +177,13 @@ class Caller(httpx.Client):
         found = re.search(r'name="csrf_token" value="([^"]+)"', self.get(path).text)
         assert found is not None
         return found[1]
+
+
+class Caller(Browser):
+    """Somebody with an address of his own, who speaks HTTP/2 where the server does, unless he is not to."""
+
+    def __init__(self, address: str, certificate: Path, url: str, *, http2: bool = True) -> None:
+        context = ssl.create_default_context(cafile=str(certificate))
+        transport = httpx.HTTPTransport(http2=http2, local_address=address, verify=context)
+        # Browsers send an Origin with every form; others may.
+        super().__init__(transport=transport, base_url=url, headers={"Origin": url}, timeout=30, trust_env=False)

@@ -132,6 +132,7 @@ class TestMetrics:
         told = numbers(world)
         for client_id in ("", "difyctl"):
             assert f'oauthdevice_events_total{{client_id="{client_id}",event="reuse_detected"}}' in told
+        assert 'oauthdevice_limit_refusals_total{limit="approve_external"}' in told
 
     def test_a_fault_of_ours_is_counted(self, make: WorldMaker) -> None:
         world = make()

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, inspect, text
 from oauthdevice.domain.errors import StoreUnavailable
 from oauthdevice.domain.subjects import Account
 from oauthdevice.stores.accounts import SQLAccountStore
-from oauthdevice.stores.migrate import alembic_config, upgrade
+from oauthdevice.stores.migrate import UnknownMigration, alembic_config, newest_migration, upgrade
 from oauthdevice.stores.models import Base, UTCDateTime
 from oauthdevice.stores.sql import create_database
 from oauthdevice.stores.token_cache import NoTokenCache
@@ -34,6 +34,7 @@ TABLES = {
     "refresh_tokens",
     "audit_events",
 }
+VERSION = text("SELECT version_num FROM alembic_version")
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 
 
@@ -56,6 +57,12 @@ def engine(url: str) -> Iterator[Engine]:
 
 def tables(engine: Engine) -> set[str]:
     return set(inspect(engine).get_table_names()) - {"alembic_version"}
+
+
+def put(engine: Engine, migration: str) -> None:
+    """The database says that it is at another migration."""
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = :at"), {"at": migration})
 
 
 def same_type(
@@ -113,11 +120,33 @@ class TestUpgrade:
     def test_the_database_says_which_migration_it_is_at(self, url: str, engine: Engine) -> None:
         upgrade(url)
         with engine.connect() as connection:
-            version = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one()
-        assert version == ScriptDirectory.from_config(alembic_config(url)).get_current_head()
+            assert connection.execute(VERSION).scalar_one() == newest_migration()
 
-    def test_there_is_one_newest_migration(self) -> None:
-        assert len(ScriptDirectory.from_config(alembic_config("sqlite://")).get_heads()) == 1
+    def test_there_is_one_newest_migration_and_they_are_numbered(self) -> None:
+        """So that a release can tell that a newer one was here."""
+        scripts = ScriptDirectory.from_config(alembic_config("sqlite://"))
+        numbers = sorted(script.revision for script in scripts.walk_revisions())
+        assert numbers == [f"{number:04}" for number in range(1, len(numbers) + 1)]
+        assert scripts.get_heads() == [newest_migration()] == numbers[-1:]
+
+    def test_where_a_newer_release_was_nothing_is_done(self, url: str, engine: Engine) -> None:
+        upgrade(url)
+        put(engine, "9999")
+        assert upgrade(url) == "9999"
+        with engine.connect() as connection:
+            assert connection.execute(VERSION).scalars().all() == ["9999"]
+            assert differences(connection) == []
+
+    @pytest.mark.parametrize("migration", ["0000", "1975ea83b712"])
+    def test_what_is_no_migration_of_ours_is_named_and_left_alone(
+        self, url: str, engine: Engine, migration: str
+    ) -> None:
+        upgrade(url)
+        put(engine, migration)
+        with pytest.raises(UnknownMigration, match=f"at the migration {migration}, which is none of ours"):
+            upgrade(url)
+        with engine.connect() as connection:
+            assert connection.execute(VERSION).scalars().all() == [migration]
 
     def test_the_folder_of_a_database_file_is_made(self, tmp_path: Path) -> None:
         path = tmp_path / "not" / "yet" / "there.sqlite"

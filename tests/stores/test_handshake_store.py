@@ -88,7 +88,7 @@ class TestAHandshake:
         assert keys == [f"test:handshake:{credential_digest(HANDSHAKE.state)}"]
         found = keys[0] + str(client.get(keys[0]))
         assert len(found) > 500
-        for value in asdict(HANDSHAKE).values():
+        for value in (one for one in asdict(HANDSHAKE).values() if isinstance(one, str)):
             for written in (value, json.dumps(value).strip('"'), value.lower(), value.encode().hex()):
                 assert written not in found
 

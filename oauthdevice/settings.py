@@ -13,6 +13,7 @@ from . import values
 from .declarations import SSO, files_of, read_clients, read_identity_providers, read_scopes
 from .domain.clients import Client
 from .domain.identity_providers import BrokerProvider, Provider
+from .domain.other_network import OtherNetwork
 from .domain.rate_limits import DEFAULT_LIMITS, Limit
 from .domain.scopes import DEFAULT_SCOPES, Scope
 from .stores.connections import EMBEDDED
@@ -51,6 +52,7 @@ class Settings:
     interval_seconds: int = option(5, values.whole(1, 300))
     access_token_lifetime_seconds: int = option(14 * DAY, values.whole(60, 365 * DAY))
     refresh_token_lifetime_seconds: int = option(90 * DAY, values.whole(60, 365 * DAY))
+    other_network: OtherNetwork = option(OtherNetwork.WARN, values.other_network)  # noqa: RUF009 (an Enum never changes)
     redelivery_seconds: int = option(30, values.whole(0, 300))
     sign_in_lifetime_seconds: int = option(DAY // 2, values.whole(60, 30 * DAY))
     cookie_domain: str = option("", values.matching(r"[A-Za-z0-9.-]{0,253}", "a domain name"))
@@ -105,6 +107,7 @@ PER_CLIENT = (
     "interval_seconds",
     "access_token_lifetime_seconds",
     "refresh_token_lifetime_seconds",
+    "other_network",
 )
 SECTION = "oauthdevice."
 FILE = "_FILE"

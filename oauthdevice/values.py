@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from .domain.other_network import OtherNetwork
 from .domain.rate_limits import Limit
 from .domain.scopes import ACCOUNT, EXTERNAL, is_scope_token
 from .stores.connections import EMBEDDED, SCHEMES, check
@@ -162,6 +163,11 @@ def switch(text: str) -> bool:
     if text.lower() not in ("on", "off", "true", "false", "yes", "no"):
         raise ValueError("must be on or off")
     return text.lower() in ("on", "true", "yes")
+
+
+def other_network(text: str) -> OtherNetwork:
+    """What another network demands."""
+    return OtherNetwork(choice(*(one.value for one in OtherNetwork))(text))
 
 
 def subject_types(text: str) -> frozenset[str]:

@@ -132,6 +132,7 @@ def build_services(
         limits=limits,
         user_code_keys=user_code_keys,
         audit=audit,
+        clock=clock,
     )
     refresher = Refresher(
         sessions=session_store,

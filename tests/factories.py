@@ -138,6 +138,11 @@ class Device:
         form = {"grant_type": DEVICE_GRANT, "client_id": self.client_id, "device_code": self.device_code}
         return self.http.post(TOKEN, {**form, **parameters}, status="*")
 
+    @property
+    def number(self) -> str:
+        """What the tool shows for the person to type, as a poll that finds the code pending is told it."""
+        return str(self.poll().json["confirmation_number"])
+
     def poll_original(self, **members: Any) -> TestResponse:
         """Poll in the original's JSON dialect; any status."""
         body = {"client_id": self.client_id, "device_code": self.device_code, **members}
@@ -195,10 +200,10 @@ class Person:
         assert found is not None
         return found[1]
 
-    def post(self, path: str, user_code: str, **options: Any) -> TestResponse:
+    def post(self, path: str, user_code: str, **members: Any) -> TestResponse:
         """The JSON services of the account branch, with this browser's cookie and CSRF token."""
         headers = {"X-CSRF-Token": self.csrf_token()}
-        return self.browser.post_json(path, {"user_code": user_code}, headers=headers, status="*", **options)
+        return self.browser.post_json(path, {"user_code": user_code, **members}, headers=headers, status="*")
 
 
 class Stranger:
@@ -232,10 +237,10 @@ class Stranger:
         """What a consent page shows."""
         return self.browser.get(APPROVAL_CONTEXT, status=200).json
 
-    def decide(self, path: str, user_code: str, csrf_token: str | None = None) -> TestResponse:
+    def decide(self, path: str, user_code: str, csrf_token: str | None = None, **members: Any) -> TestResponse:
         """APPROVE_EXTERNAL or DENY_EXTERNAL; any status."""
         headers = {"X-CSRF-Token": csrf_token if csrf_token is not None else self.context()["csrf_token"]}
-        return self.browser.post_json(path, {"user_code": user_code}, headers=headers, status="*")
+        return self.browser.post_json(path, {"user_code": user_code, **members}, headers=headers, status="*")
 
 
 def unique_name(prefix: str) -> str:

@@ -7,8 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from oauthdevice.domain.errors import SSO_ERRORS, SSOInitiateFailed
+from oauthdevice.domain.errors import (
+    SSO_ERRORS,
+    ConfirmationFailed,
+    ConfirmationRequired,
+    OtherNetworkBlocked,
+    SSOInitiateFailed,
+)
 from oauthdevice.domain.identity_providers import BrokerProvider, OIDCProvider
+from oauthdevice.domain.other_network import OtherNetwork
 from oauthdevice.settings import read_settings
 from oauthdevice.wiring import build_services
 
@@ -101,3 +108,20 @@ def test_what_the_document_quotes_of_the_log_is_logged() -> None:
     assert len(quoted) > 12
     for text in quoted:
         assert text in source, text
+
+
+def test_approving_names_every_policy_and_error_of_another_network(tmp_path: Path) -> None:
+    text = (CHECKOUT / "docs" / "approving.md").read_text("utf-8")
+    told = re.findall(r"^\| `(\w+)`", text, re.MULTILINE)
+    assert {one.value for one in OtherNetwork} <= set(told)
+    assert {one.error for one in (OtherNetworkBlocked, ConfirmationRequired, ConfirmationFailed)} <= set(told)
+    ini = tmp_path / "server.ini"
+    ini.write_text(re.findall(r"```ini\n(.*?)```", text, re.DOTALL)[0], "utf-8")
+    options = {
+        "public_url": "https://login.example.com",
+        "database_url": "sqlite://",
+        "redis_url": "redis://127.0.0.1:1/0",
+        "secret": "a secret of forty characters, for tests.",
+    }
+    settings = read_settings({f"oauthdevice.{name}": value for name, value in options.items()}, str(ini), {})
+    assert settings.clients["admin-cli"].other_network is OtherNetwork.CONFIRM

@@ -10,6 +10,7 @@ from pyramid.paster import get_appsettings
 
 from oauthdevice.domain.clients import Client
 from oauthdevice.domain.identity_providers import BrokerProvider, OIDCProvider, Provider
+from oauthdevice.domain.other_network import OtherNetwork
 from oauthdevice.domain.rate_limits import DEFAULT_LIMITS, Limit
 from oauthdevice.domain.scopes import DEFAULT_SCOPES
 from oauthdevice.settings import Settings, SettingsError, read_settings
@@ -96,6 +97,8 @@ BAD = [
     ("interval_seconds", "301"),
     ("access_token_lifetime_seconds", "59"),
     ("access_token_lifetime_seconds", "31536001"),
+    ("other_network", "deny"),
+    ("other_network", "Warn"),
     ("redelivery_seconds", "301"),
     ("sign_in_lifetime_seconds", "59"),
     ("sign_in_lifetime_seconds", "99999999999"),
@@ -248,6 +251,7 @@ class TestDefaults:
             "interval_seconds": 5,
             "access_token_lifetime_seconds": 14 * 86_400,
             "refresh_token_lifetime_seconds": 90 * 86_400,
+            "other_network": OtherNetwork.WARN,
             "redelivery_seconds": 30,
             "sign_in_lifetime_seconds": 43_200,
             "cookie_domain": "",
@@ -426,6 +430,7 @@ scopes = full printer:use
 device_code_lifetime_seconds = 60
 interval_seconds = 61
 access_token_lifetime_seconds = 62
+other_network = confirm
 secret_sha256 = {"a" * 64}
 """
 
@@ -445,9 +450,10 @@ class TestClients:
 
     def test_each_section_is_one(self, tmp_path: Path) -> None:
         path = ini_of(tmp_path, TWO_CLIENTS)
-        clients = read(path, interval_seconds="7").clients
+        clients = read(path, interval_seconds="7", other_network="block").clients
         assert list(clients) == ["tool", "Printer-2"]
         assert clients["tool"].interval_seconds == 7
+        assert clients["tool"].other_network is OtherNetwork.BLOCK
         assert clients["Printer-2"] == Client(
             client_id="Printer-2",
             name="The \u00dcber-Printer",
@@ -456,6 +462,7 @@ class TestClients:
             interval_seconds=61,
             access_token_lifetime_seconds=62,
             refresh_token_lifetime_seconds=90 * 86_400,
+            other_network=OtherNetwork.CONFIRM,
             secret_sha256="a" * 64,
         )
 
@@ -470,6 +477,7 @@ class TestClients:
             ("interval_seconds", "0"),
             ("interval_seconds", "301"),
             ("interval_seconds", "soon"),
+            ("other_network", "ask"),
             ("device_code_lifetime_seconds", "86401"),
             ("access_token_lifetime_seconds", "1"),
             ("secret_sha256", "secret"),
@@ -855,6 +863,7 @@ class TestDevelopmentIni:
             "secret_sha256",
             "secret_argon2",
             "device_flow",
+            "other_network",
         }
         lines = "".join(f"{name} = {text}\n" for name, text in shown.items() if text)
         path = ini_of(tmp_path, f"[client:difyctl]\nname = difyctl\nscopes = full\n{lines}")

@@ -25,6 +25,9 @@ class ApprovalSeal:
     def seal(self, approval: Approval) -> str:
         """Text that `unseal` takes until the approval expires."""
         members = {**asdict(approval), "expires_at": approval.expires_at.isoformat()}
+        if not approval.signed_in_again:
+            # The former release, beside this one during an upgrade, takes no member that it does not know.
+            del members["signed_in_again"]
         return self._ring.encrypt(json.dumps(members, ensure_ascii=False).encode()).decode("ascii")
 
     def unseal(self, text: str) -> Approval | None:

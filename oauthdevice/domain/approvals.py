@@ -7,9 +7,28 @@ from datetime import datetime, timedelta
 from . import codes
 from .audit import Audit, Event, SessionFacts
 from .clients import Client, Clients
-from .device_authorization import AuthorizationRequest, DeviceAuthorization, State, approve, claim, deny
-from .errors import AlreadyResolved, ExpiredOrUnknown, NotOpened, lost_every_race
-from .ports import AuthorizationStore, Stored
+from .device_authorization import (
+    CONFIRMATION_TRIES,
+    AuthorizationRequest,
+    DeviceAuthorization,
+    State,
+    approve,
+    claim,
+    deny,
+    miss_number,
+)
+from .errors import (
+    AlreadyResolved,
+    ConfirmationFailed,
+    ConfirmationRequired,
+    ExpiredOrUnknown,
+    NotOpened,
+    NoTriesLeft,
+    OtherNetworkBlocked,
+    lost_every_race,
+)
+from .other_network import NOTHING, Confirmation, OtherNetwork, SignInAgain, demanded, digits, is_right_number
+from .ports import AuthorizationStore, Clock, Stored
 from .rate_limits import RateLimits, is_same_network, network
 from .scopes import Scope, Scopes
 from .subjects import Account, Approval, Decider, Subject
@@ -33,7 +52,9 @@ class Opened:
     """What a person sees before deciding.
 
     `user_code` is formatted. `address` is where the request came from; `same_network` says whether
-    the person's browser shares it. `age` and `remaining` are by the store's clock.
+    the person's browser shares it. `age` and `remaining` are by the store's clock. `other_network` is
+    what an approval from there still takes: less than the client demands, where `signed_in_again`.
+    `has_number` says whether the tool has a number to show.
     """
 
     user_code: str
@@ -42,6 +63,9 @@ class Opened:
     scopes: tuple[Scope, ...]
     address: str
     same_network: bool
+    other_network: OtherNetwork
+    signed_in_again: bool
+    has_number: bool
     issued_at: datetime
     age: timedelta
     remaining: timedelta
@@ -59,12 +83,15 @@ class Approvals:
         limits: RateLimits,
         user_code_keys: Sequence[bytes],
         audit: Audit,
+        clock: Clock,
     ) -> None:
         self._store = store
         self._clients = clients
         self._scopes = scopes
         self._limits = limits
         self._audit = audit
+        # Of sign-ins, whose time is ours to say; that of a code is the store's.
+        self._clock = clock
         # The key of the secret in force, then those of earlier ones: a code may wait while it changes.
         self._user_code_keys = user_code_keys
 
@@ -113,7 +140,17 @@ class Approvals:
         asked = stored.record.request
         return {"token_id": asked.id, "client_id": asked.client_id, "device_label": asked.device_label}
 
-    def open(self, user_code: str, decider: Decider, address: str) -> Opened:
+    def sign_in_again(self, user_code: str, subject: Subject) -> SignInAgain | None:
+        """What the sign-in that `subject` has just made is worth for a code; None unless it had opened the code before.
+
+        Whoever signs in without having seen what asks, and from where, has confirmed nothing.
+        """
+        stored = self._find(user_code)
+        if stored is None or stored.record.claimed_by != subject.key:
+            return None
+        return SignInAgain(stored.record.request.id, subject.key, self._clock())
+
+    def open(self, user_code: str, decider: Decider, address: str, sign_in_again: SignInAgain | None = None) -> Opened:
         """What the code asks for; from now on it is this person's to decide.
 
         Raises ExpiredOrUnknown, AlreadyClaimed, AlreadyResolved, InvalidScope, RateLimited.
@@ -123,7 +160,7 @@ class Approvals:
         for _ in range(TRIES):
             stored = self._find_or_count(user_code, decider)
             claimed = claim(stored.record, subject.key, stored.now)
-            opened = self._opened(user_code, stored, subject, address)
+            opened = self._opened(user_code, stored, decider, address, sign_in_again)
             if claimed == stored.record or self._store.swap(stored, claimed) is not None:
                 return opened
         raise lost_every_race()
@@ -135,12 +172,15 @@ class Approvals:
         address: str,
         ticked: frozenset[str] | None = None,
         *,
+        confirmation: Confirmation = NOTHING,
         on_page: bool = False,
     ) -> Client:
         """Let the client, which is returned, have a token. Of any number of decisions one wins.
 
         `ticked` are the optional scopes that the person left in; None leaves all. `on_page`: only
-        a code that this person has opened. Raises as `open` does, and NotOpened, ApprovalConsumed.
+        a code that this person has opened. A wrong number is counted in the record, by the same swap
+        as a decision: no race lets anybody guess once more. Raises as `open` does, and NotOpened,
+        ApprovalConsumed, OtherNetworkBlocked, ConfirmationRequired, ConfirmationFailed, NoTriesLeft.
         """
         subject = decider.subject
 
@@ -149,9 +189,24 @@ class Approvals:
             granted = self._scopes.granted(requested, client.scopes, subject.subject_type, ticked)
             if on_page and stored.record.claimed_by is None:
                 raise NotOpened()
-            return approve(stored.record, subject, granted, stored.now, _approval_id(decider))
+            decided = approve(stored.record, subject, granted, stored.now, _approval_id(decider))
+            demand = self._demanded(stored.record, client, decider, address, confirmation.sign_in_again)
+            if demand is OtherNetwork.BLOCK:
+                raise OtherNetworkBlocked()
+            if demand is not OtherNetwork.CONFIRM:
+                return decided
+            if not digits(confirmation.number):
+                raise ConfirmationRequired()
+            if is_right_number(stored.record.request.confirmation_number, confirmation.number):
+                return decided
+            return miss_number(stored.record, subject, stored.now, _approval_id(decider))
 
-        return self._decide(user_code, decider, address, approved)
+        decided, client = self._decide(user_code, decider, address, approved)
+        if decided.state is State.DENIED:
+            raise NoTriesLeft(client.name)
+        if decided.state is State.PENDING:
+            raise ConfirmationFailed(CONFIRMATION_TRIES - decided.wrong_numbers)
+        return client
 
     def deny(self, user_code: str, decider: Decider, address: str) -> Client:
         """Refuse the client, which is returned. Raises as `open` does, and ApprovalConsumed."""
@@ -159,9 +214,11 @@ class Approvals:
         def denied(stored: Stored, _: Client) -> DeviceAuthorization:
             return deny(stored.record, decider.subject, stored.now, _approval_id(decider))
 
-        return self._decide(user_code, decider, address, denied)
+        return self._decide(user_code, decider, address, denied)[1]
 
-    def _decide(self, user_code: str, decider: Decider, address: str, decision: Decision) -> Client:
+    def _decide(
+        self, user_code: str, decider: Decider, address: str, decision: Decision
+    ) -> tuple[DeviceAuthorization, Client]:
         for lost in range(TRIES):
             stored = self._find_or_count(user_code, decider)
             client = self._client_of(stored.record)
@@ -171,10 +228,12 @@ class Approvals:
                 self._limits.hit(*_decisions_of(decider))
             if self._store.swap(stored, decided) is not None:
                 self._tell(decided, decider.subject, address)
-                return client
+                return decided, client
         raise lost_every_race()
 
     def _tell(self, decided: DeviceAuthorization, subject: Subject, address: str) -> None:
+        if decided.state is State.PENDING:
+            return
         approved = decided.state is State.APPROVED
         self._audit.record(
             Event.APPROVED if approved else Event.DENIED,
@@ -184,7 +243,30 @@ class Approvals:
             device_label=decided.request.device_label,
             scopes=decided.granted if approved else decided.request.scopes,
             address=address,
+            reason="wrong confirmation numbers" if decided.wrong_numbers >= CONFIRMATION_TRIES else "",
         )
+
+    def _demanded(
+        self,
+        record: DeviceAuthorization,
+        client: Client,
+        decider: Decider,
+        address: str,
+        sign_in_again: SignInAgain | None,
+    ) -> OtherNetwork:
+        """What an approval by this person from `address` still takes."""
+        demand = demanded(client.other_network, record.request.address, address)
+        if demand is OtherNetwork.CONFIRM and self._has_signed_in_again(record, decider, sign_in_again):
+            return OtherNetwork.WARN
+        return demand
+
+    def _has_signed_in_again(
+        self, record: DeviceAuthorization, decider: Decider, sign_in_again: SignInAgain | None
+    ) -> bool:
+        if isinstance(decider, Approval):
+            # It is for this one code, and over after five minutes.
+            return decider.signed_in_again
+        return sign_in_again is not None and sign_in_again.counts(record.request.id, decider.subject.key, self._clock())
 
     def _find(self, user_code: str) -> Stored | None:
         normalised = codes.normalise_user_code(user_code)
@@ -222,8 +304,10 @@ class Approvals:
             raise ExpiredOrUnknown(detail="its client is no longer declared")
         return client
 
-    def _opened(self, user_code: str, stored: Stored, subject: Subject, address: str) -> Opened:
-        record = stored.record
+    def _opened(
+        self, user_code: str, stored: Stored, decider: Decider, address: str, sign_in_again: SignInAgain | None
+    ) -> Opened:
+        record, subject = stored.record, decider.subject
         client = self._client_of(record)
         return Opened(
             user_code=codes.format_user_code(codes.normalise_user_code(user_code) or ""),
@@ -234,6 +318,9 @@ class Approvals:
             ),
             address=record.request.address,
             same_network=is_same_network(record.request.address, address),
+            other_network=self._demanded(record, client, decider, address, sign_in_again),
+            signed_in_again=self._has_signed_in_again(record, decider, sign_in_again),
+            has_number=record.request.confirmation_number is not None,
             issued_at=record.issued_at,
             age=stored.now - record.issued_at,
             remaining=record.expires_at - stored.now,

@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from .errors import InvalidClient
+from .other_network import OtherNetwork
 from .rate_limits import RateLimits, network
 
 
@@ -19,6 +20,7 @@ class Client:
 
     `secret_sha256` and `secret_argon2` are digests of the secret of a confidential client; with
     neither it is public. `refresh` lets it have refresh tokens, `device_flow` lets it sign in.
+    `other_network` is what it takes to approve it from another network than its tool asked from.
     """
 
     client_id: str
@@ -30,6 +32,7 @@ class Client:
     refresh_token_lifetime_seconds: int
     refresh: bool = False
     device_flow: bool = True
+    other_network: OtherNetwork = OtherNetwork.WARN
     secret_sha256: str | None = None
     secret_argon2: str | None = None
 

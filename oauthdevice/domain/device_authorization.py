@@ -18,6 +18,8 @@ INTERVAL_MAX_SECONDS = 60
 LEEWAY = 0.8
 # How long one redemption may take before another poll may try again.
 LEASE_SECONDS = 10
+# How many wrong confirmation numbers deny the request.
+CONFIRMATION_TRIES = 3
 
 
 class State(Enum):
@@ -49,7 +51,8 @@ class AuthorizationRequest:
 
     `id` is public: it becomes the token_id. `scopes` are empty where none were requested.
     `device_label` is what the device claims, None where it claims nothing. `address` is where the
-    request came from.
+    request came from. `confirmation_number` is what the tool shows and the person may have to type;
+    None where the client has no use for one.
     """
 
     id: str
@@ -58,6 +61,7 @@ class AuthorizationRequest:
     device_label: str | None
     address: str
     lifetime_seconds: int
+    confirmation_number: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,8 +70,8 @@ class DeviceAuthorization:
 
     `claimed_by` is the key of the subject who opened the code first, None while nobody has.
     `subject` and `granted` are set by an approval; `approval_id` by a decision of an external subject,
-    which is thereby spent. `attempt` counts redemptions and fences the
-    token store; `lease_until` is set while one is at work.
+    which is thereby spent. `wrong_numbers` counts the confirmation numbers that were wrong. `attempt`
+    counts redemptions and fences the token store; `lease_until` is set while one is at work.
     """
 
     request: AuthorizationRequest
@@ -78,6 +82,7 @@ class DeviceAuthorization:
     subject: Subject | None = None
     granted: frozenset[str] = frozenset()
     approval_id: str | None = None
+    wrong_numbers: int = 0
     attempt: int = 0
     lease_until: datetime | None = None
 
@@ -156,6 +161,20 @@ def deny(
 ) -> DeviceAuthorization:
     """The record denied by `subject`. Raises as `claim` does, and ApprovalConsumed."""
     return replace(_decidable(record, subject, now, approval_id), state=State.DENIED)
+
+
+def miss_number(
+    record: DeviceAuthorization, subject: Subject, now: datetime, approval_id: str | None = None
+) -> DeviceAuthorization:
+    """The record after one more wrong confirmation number of `subject`: the last of CONFIRMATION_TRIES denies it.
+
+    Raises as `claim` does, and ApprovalConsumed.
+    """
+    decidable = replace(_decidable(record, subject, now, approval_id), wrong_numbers=record.wrong_numbers + 1)
+    if decidable.wrong_numbers >= CONFIRMATION_TRIES:
+        return replace(decidable, state=State.DENIED)
+    # Nothing is decided, so no approval is spent.
+    return replace(decidable, approval_id=record.approval_id)
 
 
 def _decidable(

@@ -11,6 +11,7 @@ from .clients import Client, ClientCredentials, Clients
 from .device_authorization import (
     AuthorizationRequest,
     DeviceAuthorization,
+    State,
     Verdict,
     slow_down,
     spacing_seconds,
@@ -28,6 +29,7 @@ from .errors import (
     UserCodeTaken,
     lost_every_race,
 )
+from .other_network import OtherNetwork, new_confirmation_number
 from .ports import AuthorizationStore, Handle, Stored
 from .rate_limits import RateLimits, network
 from .redemption import Redeemer
@@ -99,6 +101,7 @@ class DeviceFlow:
             device_label=request.device_label,
             address=request.address,
             lifetime_seconds=client.device_code_lifetime_seconds,
+            confirmation_number=new_confirmation_number() if client.other_network is OtherNetwork.CONFIRM else None,
         )
         device_code, user_code = self._create(wanted, client)
         self._audit.record(
@@ -187,8 +190,14 @@ def _refusal(told: Verdict, record: DeviceAuthorization) -> DomainError:
     if told is Verdict.DENIED:
         return AccessDenied()
     if told is Verdict.TOO_FAST:
-        return SlowDown(interval=slow_down(record).interval_seconds)
-    return AuthorizationPending(interval=record.interval_seconds)
+        return SlowDown(interval=slow_down(record).interval_seconds, **_number(record))
+    return AuthorizationPending(interval=record.interval_seconds, **_number(record))
+
+
+def _number(record: DeviceAuthorization) -> dict[str, str]:
+    """What the tool is to show while somebody may still have to type it. To the one who has the device_code alone."""
+    number = record.request.confirmation_number
+    return {} if number is None or record.state is not State.PENDING else {"confirmation_number": number}
 
 
 def _handle(device_code: str) -> Handle:

@@ -158,6 +158,41 @@ class AlreadyClaimed(DomainError):
     description = "Another account has opened this user_code."
 
 
+class OtherNetworkBlocked(DomainError):
+    """The client is not to be approved from another network than its tool asked from."""
+
+    error = "other_network_blocked"
+    description = "The code was asked for from another network, from where this client cannot be approved."
+
+
+class ConfirmationRequired(DomainError):
+    """To approve from another network takes the number that the tool shows, or a sign-in made again."""
+
+    error = "confirmation_required"
+    description = "The code was asked for from another network. Send the number that the tool shows."
+
+
+class ConfirmationFailed(DomainError):
+    """The number is wrong. Carries `tries_left`."""
+
+    error = "confirmation_failed"
+    description = "The confirmation_number is wrong."
+
+    def __init__(self, tries_left: int) -> None:
+        super().__init__(tries_left=tries_left)
+        self.tries_left = tries_left
+
+
+class NoTriesLeft(ConfirmationFailed):
+    """The number was wrong once too often: the request of this client is denied."""
+
+    description = "The confirmation_number was wrong too often. The request is denied."
+
+    def __init__(self, client_name: str) -> None:
+        super().__init__(0)
+        self.client_name = client_name
+
+
 class NotOpened(DomainError):
     """The person has not seen what the code asks for; a page shows it instead of deciding."""
 

@@ -31,7 +31,8 @@ from .errors import (
     UserCodeNotPending,
 )
 from .external_subjects import ExternalSubjects
-from .identity_providers import Handshake, Provider, ProviderAnswer
+from .identity_providers import Handshake, OIDCProvider, Provider, ProviderAnswer
+from .other_network import NOTHING, Confirmation, SignInAgain
 from .ports import Clock, HandshakeStore, IdentityProvider
 from .rate_limits import RateLimits, network
 from .subjects import Approval, ExternalSubject
@@ -77,11 +78,26 @@ class SSO:
         domain = email.strip().rpartition("@")[2].casefold()
         return next((one for one in self._declared.values() if domain in one.email_domains), None)
 
-    def begin(self, user_code: str, provider: str | None, browser: str, address: str, login_hint: str = "") -> str:
+    def asking_again(self, subject: ExternalSubject) -> str | None:
+        """The provider that can be told to ask this person again; None where there is none, as behind a broker."""
+        able = (one for one in self._declared.values() if isinstance(one, OIDCProvider))
+        return next((one.name for one in able if one.issuer == subject.issuer), None)
+
+    def begin(
+        self,
+        user_code: str,
+        provider: str | None,
+        browser: str,
+        address: str,
+        login_hint: str = "",
+        *,
+        again: bool = False,
+    ) -> str:
         """The address at the provider to send this browser to.
 
-        `browser` is the secret in its cookie. `provider` may be None where there is only one. Raises
-        InvalidUserCode, InvalidRequest, SSOInitiateFailed, RateLimited, StoreUnavailable.
+        `browser` is the secret in its cookie. `provider` may be None where there is only one. `again`: it
+        is to ask a person whom it knows too. Raises InvalidUserCode, InvalidRequest, SSOInitiateFailed,
+        RateLimited, StoreUnavailable.
         """
         self._limits.hit("sso_initiate", network(address))
         name = self._chosen(provider)
@@ -98,6 +114,7 @@ class SSO:
             user_code=codes.normalise_user_code(user_code) or "",
             authorization_id=asked.id,
             login_hint=login_hint,
+            again=again,
         )
         address_there = self._providers[name].begin(handshake)
         self._store.keep(handshake)
@@ -130,6 +147,7 @@ class SSO:
             authorization_id=handshake.authorization_id,
             csrf_token=secrets.token_urlsafe(32),
             expires_at=self._clock() + timedelta(seconds=APPROVAL_SECONDS),
+            signed_in_again=handshake.again and self._has_opened(subject, handshake),
         )
 
     def context(self, approval: Approval, address: str) -> Opened:
@@ -139,14 +157,16 @@ class SSO:
         except UserCodeNotPending as error:
             raise NoApproval() from error
 
-    def open(self, user_code: str, approval: Approval, address: str) -> Opened:
+    def open(
+        self, user_code: str, approval: Approval, address: str, sign_in_again: SignInAgain | None = None
+    ) -> Opened:
         """What the code of an approval asks for; from now on it is this subject's to decide.
 
         Raises UserCodeMismatch, UserCodeGone, UserCodeNotPending, AlreadyClaimed, InvalidScope.
         """
         _must_match(approval, user_code)
         try:
-            opened = self._approvals.open(user_code, approval, address)
+            opened = self._approvals.open(user_code, approval, address, sign_in_again)
         except (ExpiredOrUnknown, AlreadyResolved) as error:
             raise _no_longer_pending(error) from error
         # The approval may be over before the code is.
@@ -159,12 +179,14 @@ class SSO:
         address: str,
         ticked: frozenset[str] | None = None,
         *,
+        confirmation: Confirmation = NOTHING,
         on_page: bool = False,
     ) -> Client:
         """Let the client, which is returned, have a token. See `Approvals.approve`.
 
         Raises UserCodeMismatch, UserCodeGone, UserCodeNotPending, ApprovalConsumed, AlreadyClaimed,
-        EmailBelongsToAccount, InvalidApproval, InvalidScope, NotOpened, RateLimited, StoreUnavailable.
+        EmailBelongsToAccount, InvalidApproval, InvalidScope, NotOpened, OtherNetworkBlocked,
+        ConfirmationRequired, ConfirmationFailed, NoTriesLeft, RateLimited, StoreUnavailable.
         """
         _must_match(approval, user_code)
         try:
@@ -172,7 +194,9 @@ class SSO:
         except SSOFailed as error:
             raise InvalidApproval(detail=error.detail) from error
         try:
-            return self._approvals.approve(user_code, approval, address, ticked, on_page=on_page)
+            return self._approvals.approve(
+                user_code, approval, address, ticked, confirmation=confirmation, on_page=on_page
+            )
         except (ExpiredOrUnknown, AlreadyResolved) as error:
             raise _no_longer_pending(error) from error
 
@@ -212,6 +236,10 @@ class SSO:
         if not self._store.spend(handshake.state):
             raise SSOFailed(detail="the handshake was completed by another request")
         return self._providers[handshake.provider].complete(handshake, answer)
+
+    def _has_opened(self, subject: ExternalSubject, handshake: Handshake) -> bool:
+        again = self._approvals.sign_in_again(handshake.user_code, subject)
+        return again is not None and again.authorization_id == handshake.authorization_id
 
     def _check_waiting(self, handshake: Handshake) -> None:
         try:

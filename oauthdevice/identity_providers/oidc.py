@@ -16,6 +16,7 @@ from requests.auth import HTTPBasicAuth
 from ..domain.errors import SSOFailed, SSOInitiateFailed
 from ..domain.external_subjects import vouched_for
 from ..domain.identity_providers import Handshake, OIDCProvider, ProviderAnswer
+from ..domain.other_network import SIGN_IN_AGAIN_SECONDS
 from ..domain.ports import Clock
 from ..domain.subjects import ExternalSubject
 from .documents import Document, Kept, Unreachable, bounded, cause, fetch, is_address
@@ -58,7 +59,9 @@ class OpenIDConnect:
 
     def begin(self, handshake: Handshake) -> str:
         provider = self._provider
-        optional = {"prompt": provider.prompt, "login_hint": handshake.login_hint}
+        # OpenID Connect Core §3.1.2.1: with `login` it asks whom it knows too.
+        prompt = "login" if handshake.again else provider.prompt
+        optional = {"prompt": prompt, "login_hint": handshake.login_hint}
         try:
             endpoint = self._endpoint("authorization_endpoint")
         except Unreachable as error:
@@ -116,6 +119,7 @@ class OpenIDConnect:
                 allow_redirects=False,
             )
             claims = self._id_token(token, handshake.nonce)
+            self._check_asked(handshake, claims)
             if "email" in claims and self._provider.email_verified_claim in claims:
                 return claims["sub"], claims
             told = session.get(self._endpoint("userinfo_endpoint"), allow_redirects=False)
@@ -143,6 +147,17 @@ class OpenIDConnect:
         if claims["aud"] not in (provider.client_id, [provider.client_id]):
             raise SSOFailed(detail=f"{provider.name}: the ID token is for others too")
         return dict(claims)
+
+    def _check_asked(self, handshake: Handshake, claims: Claims) -> None:
+        """A provider that was to ask the person again has not let pass an older sign-in, where it tells when that was.
+
+        Both times are of its own clock.
+        """
+        auth_time = claims.get("auth_time")
+        if not handshake.again or not isinstance(auth_time, int | float):
+            return
+        if claims["iat"] - auth_time > SIGN_IN_AGAIN_SECONDS:
+            raise SSOFailed(detail=f"{self._provider.name}: did not ask the person again")
 
     def _session(self, authentication: str) -> OAuth2Session:
         session = OAuth2Session(

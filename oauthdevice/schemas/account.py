@@ -2,7 +2,17 @@
 
 import colander
 
-from .fields import ClientId, ClientSecret, DeviceCode, DeviceLabel, GrantType, Scope, Token, UserCode
+from .fields import (
+    ClientId,
+    ClientSecret,
+    ConfirmationNumber,
+    DeviceCode,
+    DeviceLabel,
+    GrantType,
+    Scope,
+    Token,
+    UserCode,
+)
 
 
 class _DeviceCodeRequest(colander.MappingSchema):
@@ -25,9 +35,14 @@ class _UserCodeRequest(colander.MappingSchema):
     user_code = UserCode()
 
 
+class _ApproveRequest(_UserCodeRequest):
+    confirmation_number = ConfirmationNumber(missing="")
+
+
 # RFC 8628 §3.1, with the label of the original dialect.
 device_code_request = _DeviceCodeRequest()
 # RFC 8628 §3.4.
 device_token_request = _DeviceTokenRequest()
-# lookup, approve, deny.
+# lookup, deny.
 user_code_request = _UserCodeRequest()
+approve_request = _ApproveRequest()

@@ -87,6 +87,12 @@ class UserCode(Field):
     validator = colander.Length(min=1, max=64)
 
 
+class ConfirmationNumber(Field):
+    """What a person typed: at most 16 characters of anything."""
+
+    validator = colander.Length(max=16)
+
+
 class Scope(Field):
     """Scope tokens between spaces (RFC 6749 §3.3), at most 1024 characters."""
 

@@ -2,7 +2,7 @@
 
 import colander
 
-from .fields import Field, UserCode
+from .fields import ConfirmationNumber, Field, UserCode
 
 
 class _EnterCodeForm(colander.MappingSchema):
@@ -12,11 +12,13 @@ class _EnterCodeForm(colander.MappingSchema):
 class _LoginForm(colander.MappingSchema):
     email = Field(missing="", validator=colander.Length(max=320))
     password = Field(missing="", validator=colander.Length(max=1024))
+    again = Field(missing="", validator=colander.Length(max=1))
 
 
 class _DecisionForm(colander.MappingSchema):
     user_code = UserCode()
     decision = Field(validator=colander.OneOf(["approve", "deny"]))
+    confirmation_number = ConfirmationNumber(missing="")
 
 
 enter_code_form = _EnterCodeForm()

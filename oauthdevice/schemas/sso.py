@@ -21,6 +21,7 @@ class _Answer(colander.MappingSchema):
 
 class _LoginQuery(colander.MappingSchema):
     provider = Field(missing=None, validator=colander.Length(max=32))
+    again = Field(missing="", validator=colander.Length(max=1))
 
 
 class _LoginForm(colander.MappingSchema):

@@ -20,7 +20,11 @@ class RedisHandshakeStore:
 
     @unavailable
     def keep(self, handshake: Handshake) -> None:
-        sealed = seal(handshake.state, asdict(handshake))
+        members = asdict(handshake)
+        if not handshake.again:
+            # The former release, beside this one during an upgrade, takes no member that it does not know.
+            del members["again"]
+        sealed = seal(handshake.state, members)
         self._client.set(self._key(handshake.state), sealed, ex=HANDSHAKE_SECONDS)
 
     @unavailable

@@ -221,12 +221,14 @@ def _dump(record: DeviceAuthorization) -> str:
             "device_label": request.device_label,
             "address": request.address,
             "lifetime": request.lifetime_seconds,
+            "confirmation_number": request.confirmation_number,
             "interval": record.interval_seconds,
             "state": record.state.value,
             "claimed_by": record.claimed_by,
             "subject": dump_subject(record.subject) if record.subject else None,
             "granted": sorted(record.granted),
             "approval_id": record.approval_id,
+            "wrong_numbers": record.wrong_numbers,
             "attempt": record.attempt,
             "lease_until": record.lease_until.isoformat() if record.lease_until else None,
         },
@@ -235,6 +237,8 @@ def _dump(record: DeviceAuthorization) -> str:
 
 
 def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
+    # During an upgrade the former release runs beside this one. It reads what we write, writes it without
+    # the members that it does not know, and what it wrote is read here: so those are read with `get`.
     data = json.loads(text)
     return DeviceAuthorization(
         request=AuthorizationRequest(
@@ -244,6 +248,7 @@ def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
             device_label=data["device_label"],
             address=data["address"],
             lifetime_seconds=data["lifetime"],
+            confirmation_number=data.get("confirmation_number"),
         ),
         issued_at=issued_at,
         interval_seconds=data["interval"],
@@ -251,8 +256,8 @@ def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
         claimed_by=data["claimed_by"],
         subject=load_subject(data["subject"]) if data["subject"] else None,
         granted=frozenset(data["granted"]),
-        # A record of a version before this member may still be waiting.
         approval_id=data.get("approval_id"),
+        wrong_numbers=data.get("wrong_numbers", 0),
         attempt=data["attempt"],
         lease_until=datetime.fromisoformat(data["lease_until"]) if data["lease_until"] else None,
     )

@@ -7,10 +7,11 @@ from pyramid.request import Request
 
 from ..domain.device_flow import StartRequest
 from ..domain.token_endpoint import TokenRequest
-from ..schemas.account import device_code_request, device_token_request, user_code_request
+from ..schemas.account import approve_request, device_code_request, device_token_request, user_code_request
 from ..schemas.body import JSON, validate_body, validate_query
 from ..security import client_credentials, require_account
 from .service import OAuthService
+from .sign_ins_again import confirmation
 
 device_code = OAuthService("device_code", "/oauth/device/code")
 device_token = OAuthService("device_token", "/oauth/device/token")
@@ -79,10 +80,15 @@ def lookup_user_code(request: Request) -> dict[str, Any]:
     }
 
 
-@device_approve.post(schema=user_code_request, validators=(require_account, validate_body))
+@device_approve.post(schema=approve_request, validators=(require_account, validate_body))
 def post_device_approve(request: Request) -> dict[str, str]:
     """Approve as the signed-in account."""
-    request.approvals.approve(request.validated["user_code"], request.account, request.remote_addr or "")
+    request.approvals.approve(
+        request.validated["user_code"],
+        request.account,
+        request.remote_addr or "",
+        confirmation=confirmation(request, request.validated["confirmation_number"]),
+    )
     return {"status": "approved"}
 
 

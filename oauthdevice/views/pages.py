@@ -19,6 +19,8 @@ from ..domain.codes import USER_CODE_ALPHABET, format_user_code, normalise_user_
 from ..domain.errors import (
     SSO_ERRORS,
     AlreadyResolved,
+    ConfirmationFailed,
+    ConfirmationRequired,
     DomainError,
     EmailBelongsToAccount,
     ExpiredOrUnknown,
@@ -26,6 +28,8 @@ from ..domain.errors import (
     LoginFailed,
     NoApproval,
     NotOpened,
+    NoTriesLeft,
+    OtherNetworkBlocked,
     SSOFailed,
 )
 from ..domain.subjects import Account, Approval, Decider
@@ -34,12 +38,15 @@ from ..schemas.pages import decision_form, enter_code_form, login_form
 from ..security import forget_sign_in, remember_sign_in, renew_session
 from ..sso_cookies import clear_approval
 from .errors import status_of
+from .sign_ins_again import confirmation, forget_sign_in_again, note_sign_in, read_sign_in
 
 # The values of the page's template, or an answer of its own.
 Answer: TypeAlias = dict[str, Any] | Response
 
 _USER_CODE = "user_code"
 _OUTCOME = "outcome"
+# Beside the outcome and not in it: the former release, beside this one during an upgrade, takes two members there.
+_OUTCOME_REASON = "outcome_reason"
 
 
 def includeme(config: Configurator) -> None:
@@ -97,10 +104,12 @@ def post_enter_code(request: Request) -> Answer:
 
 
 def show_login(request: Request) -> Answer:
-    """The sign-in form; who is signed in already goes on."""
-    if request.account is not None:
+    """The sign-in form; who is signed in already goes on, but for who is to sign in again to confirm a code."""
+    if request.account is None:
+        return login_page(request)
+    if not waiting_code(request) or ("again", "1") not in read_query(request):
         return _go_on(request)
-    return login_page(request)
+    return login_page(request, email=request.account.email, again=True)
 
 
 def post_login(request: Request) -> Answer:
@@ -109,8 +118,10 @@ def post_login(request: Request) -> Answer:
     try:
         sign_in = request.accounts.sign_in(form["email"], form["password"], request.remote_addr or "")
     except LoginFailed as error:
-        return login_page(request, email=form["email"], problem="failed", status=status_of(error))
+        again = bool(form["again"] and waiting_code(request))
+        return login_page(request, email=form["email"], problem="failed", status=status_of(error), again=again)
     remember_sign_in(request, sign_in.key, kept=(_USER_CODE,))
+    note_sign_in(request, waiting_code(request), sign_in.account)
     return _go_on(request)
 
 
@@ -122,9 +133,7 @@ def show_consent(request: Request) -> Answer:
     decider = _decider(request, user_code)
     if decider is None:
         return go(request, "/login")
-    with _forgetting_a_dead_code(request):
-        opened = _decisions(request, decider).open(user_code, decider, request.remote_addr or "")
-    return {"account": request.account, "decider": decider, "opened": opened}
+    return _consent_page(request, user_code, decider)
 
 
 def post_consent(request: Request) -> Answer:
@@ -143,20 +152,21 @@ def post_consent(request: Request) -> Answer:
     ticked = frozenset(value for name, value in parameters if name == "scope")
     with _forgetting_a_dead_code(request):
         if approved:
+            brought = confirmation(request, form["confirmation_number"])
             try:
-                client = decisions.approve(form["user_code"], decider, address, ticked, on_page=True)
+                client = decisions.approve(
+                    form["user_code"], decider, address, ticked, confirmation=brought, on_page=True
+                )
             except NotOpened:
                 request.session[_USER_CODE] = form["user_code"]
                 return go(request, "/device/consent")
+            except NoTriesLeft as error:
+                return _decided(request, decider, "denied", error.client_name, reason=error.error)
+            except (ConfirmationRequired, ConfirmationFailed, OtherNetworkBlocked) as error:
+                return _consent_page(request, form["user_code"], decider, error, ticked)
         else:
             client = decisions.deny(form["user_code"], decider, address)
-    request.session.pop(_USER_CODE, None)
-    outcome = "approved" if approved else "denied"
-    request.session[_OUTCOME] = [outcome, client.name]
-    response = go(request, f"/device/{outcome}")
-    if isinstance(decider, Approval):
-        clear_approval(request, response)
-    return response
+    return _decided(request, decider, "approved" if approved else "denied", client.name)
 
 
 def refuse_method(request: Request) -> Answer:
@@ -171,7 +181,8 @@ def show_outcome(request: Request) -> Answer:
     outcome, client_name = request.session.get(_OUTCOME, (None, None))
     if request.matched_route.name != outcome:
         return go(request, "/device")
-    return {"account": request.account, "client_name": client_name}
+    reason = request.session.get(_OUTCOME_REASON, "")
+    return {"account": request.account, "client_name": client_name, "reason": reason}
 
 
 def show_logout(request: Request) -> Answer:
@@ -184,6 +195,48 @@ def post_logout(request: Request) -> Answer:
     forget_sign_in(request)
     response = go(request, "/login")
     if request.options.has_sso:
+        clear_approval(request, response)
+    return response
+
+
+def _consent_page(
+    request: Request,
+    user_code: str,
+    decider: Decider,
+    error: DomainError | None = None,
+    ticked: frozenset[str] | None = None,
+) -> dict[str, Any]:
+    """The values of the consent page. `error` is what an approval lacked; `ticked`, what was left ticked then."""
+    with _forgetting_a_dead_code(request):
+        opened = _decisions(request, decider).open(user_code, decider, request.remote_addr or "", read_sign_in(request))
+    if error is not None:
+        request.response.status_int = status_of(error)
+    return {
+        "account": request.account,
+        "decider": decider,
+        "opened": opened,
+        "problem": error,
+        "ticked": ticked,
+        "again": _way_to_sign_in_again(request, decider),
+    }
+
+
+def _way_to_sign_in_again(request: Request, decider: Decider) -> str:
+    """Where a person confirms a code by signing in again; "" where there is no such way."""
+    if not isinstance(decider, Approval):
+        return "/login?again=1"
+    provider = request.sso.asking_again(decider.subject)
+    return f"/login/sso?provider={provider}&again=1" if provider else ""
+
+
+def _decided(request: Request, decider: Decider, outcome: str, client_name: str, reason: str = "") -> Response:
+    """On to what became of it; `reason` is why, where the person did not press that button."""
+    request.session.pop(_USER_CODE, None)
+    forget_sign_in_again(request)
+    request.session[_OUTCOME] = [outcome, client_name]
+    request.session[_OUTCOME_REASON] = reason
+    response = go(request, f"/device/{outcome}")
+    if isinstance(decider, Approval):
         clear_approval(request, response)
     return response
 
@@ -228,17 +281,27 @@ def _enter_code_page(request: Request, typed: str, problem: str = "", status: in
 
 
 def login_page(
-    request: Request, *, email: str = "", sso_email: str = "", problem: str = "", status: int = 200
+    request: Request,
+    *,
+    email: str = "",
+    sso_email: str = "",
+    problem: str = "",
+    status: int = 200,
+    again: bool = False,
 ) -> dict[str, Any]:
-    """The values of the sign-in page, for an account and for a person known to an identity provider."""
+    """The values of the sign-in page, for an account and for a person known to an identity provider.
+
+    `again`: for the account that has opened a code, to confirm it.
+    """
     request.response.status_int = status
     waiting = waiting_code(request)
-    providers = request.sso.choices
+    providers = () if again else request.sso.choices
     return {
         "account": None,
         "email": email,
         "sso_email": sso_email,
         "problem": problem,
+        "again": again,
         "user_code": format_user_code(waiting) if waiting else "",
         "providers": providers,
         "by_email": any(provider.email_domains for provider in providers),

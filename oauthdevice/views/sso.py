@@ -10,7 +10,8 @@ from ..domain.answers import iso
 from ..domain.codes import format_user_code
 from ..domain.errors import SSO_ERRORS, DomainError, NoApproval, SSOFailed
 from ..domain.identity_providers import ProviderAnswer
-from ..schemas.account import user_code_request
+from ..domain.other_network import Confirmation
+from ..schemas.account import approve_request, user_code_request
 from ..schemas.body import deserialise, read_query, validate_body, validate_query
 from ..schemas.sso import initiate_request, provider_answer
 from ..sso_cookies import (
@@ -95,15 +96,18 @@ def get_approval_context(request: Request) -> dict[str, Any]:
         "scopes": [{"name": one.name, "text": one.text} for one in opened.scopes],
         "address": opened.address,
         "same_network": opened.same_network,
+        "other_network": opened.other_network.value,
         "issued_at": iso(opened.issued_at),
         "expires_in_remaining": int(opened.remaining.total_seconds()),
     }
 
 
-@approve_external.post(schema=user_code_request, validators=(require_approval, validate_body))
+@approve_external.post(schema=approve_request, validators=(require_approval, validate_body))
 def post_approve_external(request: Request) -> dict[str, str]:
     """Approve as the external subject of the approval, which is spent."""
-    request.sso.approve(request.validated["user_code"], request.approval, request.remote_addr or "")
+    confirmation = Confirmation(request.validated["confirmation_number"])
+    address = request.remote_addr or ""
+    request.sso.approve(request.validated["user_code"], request.approval, address, confirmation=confirmation)
     clear_approval(request, request.response)
     return {"status": "approved"}
 
@@ -116,11 +120,13 @@ def post_deny_external(request: Request) -> dict[str, str]:
     return {"status": "denied"}
 
 
-def begin_sign_in(request: Request, user_code: str, provider: str | None, login_hint: str = "") -> HTTPFound:
-    """The redirect to the provider, with the cookie that brings this browser back."""
+def begin_sign_in(
+    request: Request, user_code: str, provider: str | None, login_hint: str = "", *, again: bool = False
+) -> HTTPFound:
+    """The redirect to the provider, with the cookie that brings this browser back. See `SSO.begin`."""
     # Kept where there is one: a person may have two sign-ins under way in two tabs.
     secret = browser_secret(request) or new_browser_secret()
-    address = request.sso.begin(user_code, provider, secret, request.remote_addr or "", login_hint)
+    address = request.sso.begin(user_code, provider, secret, request.remote_addr or "", login_hint, again=again)
     response = HTTPFound(address)
     mark_browser(request, response, secret)
     clear_approval(request, response)

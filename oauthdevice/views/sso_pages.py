@@ -25,8 +25,9 @@ def leave(request: Request) -> Response:
     user_code = waiting_code(request)
     if user_code is None:
         return go(request, "/device")
-    provider = deserialise(sso_login_query, read_query(request))["provider"]
-    return begin_sign_in(request, user_code, provider, request.session.pop(_EMAIL, ""))
+    query = deserialise(sso_login_query, read_query(request))
+    hint = request.session.pop(_EMAIL, "")
+    return begin_sign_in(request, user_code, query["provider"], hint, again=query["again"] == "1")
 
 
 def post_email(request: Request) -> Answer:

@@ -41,6 +41,7 @@ approvals = st.builds(
     authorization_id=texts,
     csrf_token=texts,
     expires_at=st.datetimes(min_value=datetime(2026, 2, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)),
+    signed_in_again=st.booleans(),
 )
 
 
@@ -50,6 +51,10 @@ class TestASealedApproval:
         sealed = seal_of(FIRST).seal(approval)
         assert sealed.isascii()
         assert seal_of(FIRST).unseal(sealed) == approval
+
+    def test_can_be_opened_by_the_former_release(self) -> None:
+        members = json.loads(key_ring([FIRST], "approval").decrypt(seal_of(FIRST).seal(APPROVAL).encode()))
+        assert members.keys() == {"id", "subject", "user_code", "authorization_id", "csrf_token", "expires_at"}
 
     def test_lives_to_the_second(self) -> None:
         sealed = seal_of(FIRST).seal(APPROVAL)

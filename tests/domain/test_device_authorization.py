@@ -166,7 +166,7 @@ def approve(record: DeviceAuthorization, subject: Subject, now: datetime) -> Dev
 
 
 Decide = Callable[[DeviceAuthorization, Subject, datetime], DeviceAuthorization]
-DECISIONS = [claim, approve, machine.deny]
+DECISIONS = [claim, approve, machine.deny, machine.miss_number]
 
 
 class TestDecide:
@@ -242,6 +242,32 @@ class TestAnApproval:
         assert machine.deny(authorization(), ADA, after(1)).approval_id is None
         with pytest.raises(AlreadyResolved):
             machine.deny(machine.deny(authorization(), ADA, after(1)), ADA, after(2))
+
+
+def miss(record: DeviceAuthorization, subject: Subject, now: datetime) -> DeviceAuthorization:
+    return machine.miss_number(record, subject, now)
+
+
+class TestAWrongNumber:
+    @pytest.mark.parametrize("subject", [ADA, EVE])
+    @pytest.mark.parametrize("seconds", [0, LAST])
+    def test_is_counted_and_the_third_denies(self, subject: Subject, seconds: float) -> None:
+        record = authorization()
+        for count in (1, 2):
+            record = machine.miss_number(record, subject, after(seconds), "once")
+            assert record == replace(authorization(), claimed_by=subject.key, wrong_numbers=count)
+        denied = machine.miss_number(record, subject, after(seconds), "once")
+        assert denied == replace(record, state=State.DENIED, wrong_numbers=3, approval_id="once")
+        with pytest.raises(ApprovalConsumed):
+            machine.approve(denied, subject, FULL, after(seconds), "once")
+
+    def test_before_a_decision_leaves_it_as_it_would_be(self) -> None:
+        missed = miss(authorization(), ADA, after(1))
+        assert machine.approve(missed, ADA, FULL, after(2)).state is State.APPROVED
+        assert machine.deny(missed, ADA, after(2)).state is State.DENIED
+
+    def test_does_not_come_back_with_a_slower_interval(self) -> None:
+        assert machine.slow_down(miss(authorization(), ADA, after(1))).wrong_numbers == 1
 
 
 class TestRedemption:

@@ -67,6 +67,8 @@ def ini_file(tmp_path: Path, provider: ScriptedProvider) -> str:
     ini.write_text(
         f"[client:difyctl]\nname = difyctl\nscopes = full {EXTERNAL_ONLY}\nrefresh = on\n"
         f"[client:brief]\nname = Brief\nscopes = {EXTERNAL_ONLY}\ndevice_code_lifetime_seconds = 60\n"
+        f"[client:strict]\nname = Strict\nscopes = full {EXTERNAL_ONLY}\nother_network = confirm\n"
+        f"[client:blocked]\nname = Blocked\nscopes = full {EXTERNAL_ONLY}\nother_network = block\n"
         f"[client:api]\nname = API\nscopes = full\ndevice_flow = off\nsecret_sha256 = {digest}\n"
         f"[sso:corp]\nissuer = {provider.url}\nclient_id = {CLIENT_ID}\nclient_secret = {CLIENT_SECRET}\n"
     )
@@ -312,6 +314,21 @@ class TestAStory:
         check(device.poll())
         assert ("POST", path.removeprefix(API), 409, "already_claimed") in reader.seen
 
+    def test_of_another_network(self, world: World, reader: Reader) -> None:
+        check, person = reader.check, world.person(address="203.0.113.9").sign_in()
+        device, blocked = world.device("strict").ask(), world.device("blocked").ask()
+        for answer in (device.poll(), device.poll()):
+            assert check(answer).json["confirmation_number"]
+        number = device.number
+        check(person.post(APPROVE, blocked.user_code))
+        check(person.post(APPROVE, device.user_code))
+        check(person.post(APPROVE, device.user_code, confirmation_number="x" * 17))
+        for guess in ("100", "100", number):
+            check(person.post(APPROVE, device.user_code, confirmation_number=guess))
+        told = {error for *_, error in reader.seen}
+        refused = {"other_network_blocked", "confirmation_required", "confirmation_failed", "invalid_request"}
+        assert told == {"", "authorization_pending", "slow_down", *refused}
+
     def test_of_a_scope_that_no_account_can_grant(self, world: World, reader: Reader) -> None:
         device, person = world.device().ask(scope=EXTERNAL_ONLY), world.person().sign_in()
         answer = person.post(APPROVE, device.user_code)
@@ -460,6 +477,18 @@ class TestAStoryOfSSO:
         world.clock.pass_seconds(60)
         assert check(third.decide(path, old.user_code, tokens[third])).status_int == 404
         assert check(third.browser.get(APPROVAL_CONTEXT, status=401)).json["error"] == "no_session"
+
+    def test_of_another_network(self, world: World, reader: Reader, provider: ScriptedProvider) -> None:
+        check = reader.check
+        for client_id, error in (("strict", "confirmation_required"), ("blocked", "other_network_blocked")):
+            device = world.device(client_id).ask()
+            ada = Stranger(world, "203.0.113.9").sign_in(provider, device.user_code)
+            context = check(ada.browser.get(APPROVAL_CONTEXT)).json
+            assert check(ada.decide(APPROVE_EXTERNAL, device.user_code, context["csrf_token"])).json["error"] == error
+            if client_id == "strict":
+                for number in ("100", device.number):
+                    check(ada.decide(APPROVE_EXTERNAL, device.user_code, confirmation_number=number))
+        assert ("POST", APPROVE_EXTERNAL.removeprefix(API), 403, "confirmation_failed") in reader.seen
 
     def test_of_what_cannot_be_approved(
         self, world: World, reader: Reader, provider: ScriptedProvider, make: WorldMaker

@@ -114,6 +114,7 @@ class TestCreate:
             {"device_label": '\u00c5da\'s "\U0001f4bb" \\ {x}'},
             {"address": ""},
             {"client_id": 'a"b'},
+            {"confirmation_number": "47"},
         ],
     )
     def test_whatever_was_asked_for_comes_back(self, over: Redis, parts: dict[str, Any]) -> None:

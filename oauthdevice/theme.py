@@ -20,8 +20,9 @@ class Brand:
 
     name: str
     support_url: str
+    icon_path: str
+    icon_type: str
     logo_path: str
-    logo_type: str
     colours_path: str
 
 
@@ -40,11 +41,14 @@ def includeme(config: Configurator) -> None:
 
     def brand(request: Request) -> Brand:
         paths = {name: request.route_path(name, _query=file.digest) for name, (_, file) in files.items()}
+        icon_path = paths.get("theme_logo") or request.static_path("oauthdevice:static/icon.svg")
         return Brand(
             name=settings.brand_name,
             support_url=settings.support_url,
-            logo_path=paths.get("theme_logo", ""),
-            logo_type=logo.media_type if logo else "",
+            icon_path=icon_path,
+            icon_type=logo.media_type if logo else "image/svg+xml",
+            # Beside another name our own sign would be out of place.
+            logo_path=icon_path if logo or settings.brand_name == Settings.brand_name else "",
             colours_path=paths.get("theme_colours", ""),
         )
 

@@ -90,7 +90,7 @@ if (left && form) {
     const told = document.getElementById(how).content.cloneNode(true);
     left.textContent = told.querySelector("strong").textContent;
     spoken.textContent = "";
-    form.before(told);
+    (form.closest(".decide") ?? form).before(told);
   };
 
   const tick = () => {

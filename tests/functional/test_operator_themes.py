@@ -96,9 +96,11 @@ class TestTheLogo:
             )
         assert len(found) == 2
 
-    def test_is_not_there_by_default(self, world: World) -> None:
-        assert "<img" not in world.browser().get("/device").text
-        world.browser().get("/static/theme/logo", status=404)
+    def test_is_ours_beside_our_name_alone(self, make: WorldMaker) -> None:
+        browser = make().browser()
+        assert re.findall(r'<img src="([^"?]+)', browser.get("/device").text) == ["/static/icon.svg"]
+        browser.get("/static/theme/logo", status=404)
+        assert "<img" not in make(brand_name="Example Corp").browser().get("/device").text
 
 
 class TestTheColours:

@@ -13,7 +13,7 @@ TESTING ?= --numprocesses 2 --dist worksteal --timeout 600
 ADA := {"sub": "ada", "email": "ada@corp.example", "email_verified": true}
 DEMO := {"sub": "demo", "email": "demo@example.com", "email_verified": true}
 
-.PHONY: serve serve-sso test test-fast lint catalogues clean
+.PHONY: serve serve-sso test test-fast lint catalogues screenshots figures clean
 
 serve: $(VENV)/.serve
 	$(BIN)/pserve development.ini
@@ -42,6 +42,14 @@ catalogues: $(VENV)/.serve
 	    $(BIN)/pybabel --quiet update --input-file $(VENV)/messages.pot --output-file $$po --locale $$(basename $$po .po) \
 	        --no-fuzzy-matching --ignore-obsolete --ignore-pot-creation-date --no-wrap || exit; \
 	done
+
+# Every state of every page into docs/screens, light and dark, wide and narrow; docs/consent.png for the README.
+screenshots: $(VENV)/.test
+	$(BIN)/python -m tests.browser.screenshots
+
+# Requests, bytes and time to paint of every page into docs/page-figures.md.
+figures: $(VENV)/.test
+	$(BIN)/python -m tests.browser.figures
 
 $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)

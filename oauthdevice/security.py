@@ -29,6 +29,9 @@ PAGE_CSP = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
+# Opened by itself, an SVG picture is a document, and an operator's may come from anywhere.
+PICTURE_CSP = f"{API_CSP}; style-src 'unsafe-inline'; sandbox"
+_CSP = {"text/html": PAGE_CSP, "image/svg+xml": PICTURE_CSP}
 _SIGN_IN = "sign_in"
 
 
@@ -234,8 +237,9 @@ class _HeaderSubscriber:
 
     def __call__(self, event: NewResponse) -> None:
         headers, path = event.response.headers, event.request.environ.get("PATH_INFO", "")
-        is_page = event.response.content_type == "text/html"
-        headers["Content-Security-Policy"] = PAGE_CSP if is_page else API_CSP
+        content_type = event.response.content_type
+        is_page = content_type == "text/html"
+        headers["Content-Security-Policy"] = _CSP.get(content_type, API_CSP)
         headers["X-Frame-Options"] = "DENY"
         headers["X-Content-Type-Options"] = "nosniff"
         headers["Referrer-Policy"] = "same-origin"

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from . import values
+from . import brand, values
+from .assets import own_templates
 from .declarations import SSO, files_of, read_clients, read_identity_providers, read_scopes
 from .domain.clients import Client
 from .domain.identity_providers import BrokerProvider, Provider
@@ -67,6 +68,12 @@ class Settings:
     metrics: bool = option(True, values.switch)
     legacy_mounts: bool = option(False, values.switch)
     sso_timeout_seconds: int = option(5, values.whole(1, 60))
+    brand_name: str = option("oauthdevice", values.label)
+    brand_logo: brand.File | None = option(None, brand.logo)  # noqa: RUF009  a File is frozen
+    brand_colour: str = option("", brand.light_colour)
+    brand_colour_dark: str = option("", brand.dark_colour)
+    support_url: str = option("", values.support_url)
+    templates: str = option("", own_templates)
     demo_email: str = option("", values.matching(r"[^@\s]{1,64}@[^@\s]{1,189}", "an e-mail address"))
 
     limits: Mapping[str, Limit | None] = field(default_factory=lambda: dict(DEFAULT_LIMITS))

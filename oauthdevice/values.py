@@ -82,6 +82,17 @@ def absolute_address(text: str) -> str:
     return text
 
 
+def support_url(text: str) -> str:
+    """Where people find help: a page, or an address to write to."""
+    parts = urlsplit(text)
+    if text.isprintable() and " " not in text:
+        if parts.scheme == "https" and parts.hostname and not parts.username:
+            return text
+        if parts.scheme == "mailto" and re.fullmatch(r"[^@]+@[^@]+", parts.path):
+            return text
+    raise ValueError("must be an https address or mailto:SOMEBODY@EXAMPLE.COM")
+
+
 def database_url(text: str) -> str:
     """An address that SQLAlchemy takes, of a database that we support."""
     # The address may hold a password: no message repeats it.

@@ -182,6 +182,8 @@ class SessionStore(Protocol):
     def mint(self, order: NewSession) -> None:
         """Store session and token; end what an earlier attempt minted and what the device held before.
 
+        A device keeps the name that its owner gave it.
+
         Raises StaleLease where a later attempt has taken over, AccessDenied where the account of the
         subject is no longer active.
         """
@@ -206,6 +208,9 @@ class SessionStore(Protocol):
 
     def used(self, session_id: str, now: datetime) -> None:
         """Remember when a session was used last."""
+
+    def rename(self, session_id: str, name: str | None) -> bool:
+        """What the person calls the device; None: what it calls itself. False where the session has ended."""
 
     def get(self, session_id: str) -> Session | None:
         """A session that was not revoked, or None. Says nothing of the time."""

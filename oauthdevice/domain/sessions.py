@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from .ports import AccountStore, Clock, SessionStore
 
 
+# How many sessions are ended between two looks at what is left.
+_BATCH = 100
+
+
 @dataclass(frozen=True, slots=True)
 class TokenPrefixes:
     """How our tokens begin: access tokens per kind of subject, and refresh tokens."""
@@ -110,17 +114,39 @@ class Sessions:
         found, total = self._store.live_of(subject.key, self._clock(), (page - 1) * limit, limit)
         return SessionPage(page, limit, total, tuple(found))
 
-    def end(self, session_id: str, subject: Subject, address: str) -> None:
-        """End a session of `subject`.
+    def one(self, session_id: str, subject: Subject) -> Session:
+        """A live session of `subject`.
 
         Raises NoSuchSession for one that is foreign, unknown, malformed or ended: which, is told to nobody.
         """
         session = self._store.get(session_id) if _is_id(session_id) else None
         if session is None or session.subject.key != subject.key or session.expires_at <= self._clock():
             raise NoSuchSession()
-        if not self._store.revoke(session.id, self._clock()):
+        return session
+
+    def rename(self, session_id: str, subject: Subject, name: str) -> None:
+        """Call the device of a session `name`; "" for what it calls itself. Raises as `one` does."""
+        if not self._store.rename(self.one(session_id, subject).id, name or None):
             raise NoSuchSession()
+
+    def end(self, session_id: str, subject: Subject, address: str) -> None:
+        """End a session of `subject`. Raises as `one` does."""
+        if not self._end(self.one(session_id, subject), address):
+            raise NoSuchSession()
+
+    def end_others(self, session_id: str, subject: Subject, address: str) -> int:
+        """End every session of `subject` but this one; how many. Raises as `one` does, and then ends none."""
+        kept, ended = self.one(session_id, subject), 0
+        while others := [one for one in self.page(subject, 1, _BATCH).sessions if one.id != kept.id]:
+            ended += sum(self._end(one, address) for one in others)
+        return ended
+
+    def _end(self, session: Session, address: str) -> bool:
+        """False where somebody else was faster."""
+        if not self._store.revoke(session.id, self._clock()):
+            return False
         self._audit.record(Event.REVOKED, address=address, reason="by its owner", **facts(session))
+        return True
 
 
 class Registry:

@@ -107,6 +107,12 @@ class SQLSessionStore:
         with self._database.write() as sql:
             sql.execute(update(SessionRow).where(SessionRow.id == session_id).values(last_used_at=now))
 
+    def rename(self, session_id: str, name: str | None) -> bool:
+        live = (SessionRow.id == session_id, SessionRow.revoked_at.is_(None))
+        with self._database.write() as sql:
+            renamed = update(SessionRow).where(*live).values(name=name).returning(SessionRow.id)
+            return sql.scalars(renamed).one_or_none() is not None
+
     def get(self, session_id: str) -> Session | None:
         return self._one(select(SessionRow).where(SessionRow.id == session_id, SessionRow.revoked_at.is_(None)))
 
@@ -154,9 +160,13 @@ class SQLSessionStore:
             row = sql.scalars(account.with_for_update(key_share=True)).one_or_none()
             if row is None or row.disabled_at is not None:
                 raise AccessDenied(detail="the account is not active")
+        former = None
         if order.device_key is not None:
-            held = select(SessionRow.id).where(SessionRow.device_key == order.device_key, SessionRow.id != order.id)
-            end_sessions(sql, self._cache, list(sql.scalars(held)), order.issued_at)
+            # Locked: a name that is given to it at this moment is not to be lost.
+            held = select(SessionRow).where(SessionRow.device_key == order.device_key, SessionRow.id != order.id)
+            former = sql.scalars(held.with_for_update()).one_or_none()
+        if former is not None:
+            end_sessions(sql, self._cache, [former.id], order.issued_at)
         session = sql.get(SessionRow, order.id, with_for_update=True)
         if session is not None and session.attempt >= order.attempt:
             raise StaleLease()
@@ -169,6 +179,8 @@ class SQLSessionStore:
         else:
             _delete_tokens(sql, self._cache, [order.id])
         _fill(session, order)
+        if former is not None:
+            session.name = former.name
         sql.flush()
         sql.add(
             AccessTokenRow(

@@ -17,6 +17,7 @@ from .domain.audit import Audit
 from .domain.bearers import Bearers
 from .domain.clients import Clients
 from .domain.device_flow import DeviceFlow
+from .domain.devices import Devices
 from .domain.external_subjects import ExternalSubjects
 from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
@@ -59,6 +60,7 @@ class Services:
     bearers: Bearers
     scopes: Scopes
     sessions: Sessions
+    devices: Devices
     registry: Registry
     introspection: Introspection
     ledger: AuditLedger
@@ -143,6 +145,7 @@ def build_services(
         audit=audit,
         clock=clock,
     )
+    sessions = Sessions(session_store, audit, clock)
     bearers = Bearers(sessions=session_store, cache=cache, limits=limits, prefixes=prefixes, audit=audit, clock=clock)
     return Services(
         device_flow=device_flow,
@@ -170,7 +173,8 @@ def build_services(
         ),
         bearers=bearers,
         scopes=scopes,
-        sessions=Sessions(session_store, audit, clock),
+        sessions=sessions,
+        devices=Devices(sessions=sessions, clients=clients, scopes=scopes, clock=clock),
         registry=Registry(session_store, account_store, audit, clock),
         introspection=Introspection(
             clients=clients,
@@ -245,6 +249,7 @@ def includeme(config: Configurator) -> None:
         "accounts": services.accounts,
         "bearers": services.bearers,
         "sessions": services.sessions,
+        "devices": services.devices,
         "introspection": services.introspection,
         "token_endpoint": services.token_endpoint,
         "options": config.registry["oauthdevice.settings"],

@@ -1,7 +1,7 @@
 """What the person drives: look a user_code up, open it, approve or deny it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from . import codes
@@ -136,11 +136,13 @@ class Approvals:
         ticked: frozenset[str] | None = None,
         *,
         on_page: bool = False,
+        language: str | None = None,
     ) -> Client:
         """Let the client, which is returned, have a token. Of any number of decisions one wins.
 
         `ticked` are the optional scopes that the person left in; None leaves all. `on_page`: only
-        a code that this person has opened. Raises as `open` does, and NotOpened, ApprovalConsumed.
+        a code that this person has opened. `language` is the locale that the person reads.
+        Raises as `open` does, and NotOpened, ApprovalConsumed.
         """
         subject = decider.subject
 
@@ -149,7 +151,8 @@ class Approvals:
             granted = self._scopes.granted(requested, client.scopes, subject.subject_type, ticked)
             if on_page and stored.record.claimed_by is None:
                 raise NotOpened()
-            return approve(stored.record, subject, granted, stored.now, _approval_id(decider))
+            decided = approve(stored.record, subject, granted, stored.now, _approval_id(decider))
+            return replace(decided, language=language)
 
         return self._decide(user_code, decider, address, approved)
 

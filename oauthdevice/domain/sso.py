@@ -160,6 +160,7 @@ class SSO:
         ticked: frozenset[str] | None = None,
         *,
         on_page: bool = False,
+        language: str | None = None,
     ) -> Client:
         """Let the client, which is returned, have a token. See `Approvals.approve`.
 
@@ -172,7 +173,7 @@ class SSO:
         except SSOFailed as error:
             raise InvalidApproval(detail=error.detail) from error
         try:
-            return self._approvals.approve(user_code, approval, address, ticked, on_page=on_page)
+            return self._approvals.approve(user_code, approval, address, ticked, on_page=on_page, language=language)
         except (ExpiredOrUnknown, AlreadyResolved) as error:
             raise _no_longer_pending(error) from error
 

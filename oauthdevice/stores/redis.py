@@ -227,6 +227,7 @@ def _dump(record: DeviceAuthorization) -> str:
             "subject": dump_subject(record.subject) if record.subject else None,
             "granted": sorted(record.granted),
             "approval_id": record.approval_id,
+            "language": record.language,
             "attempt": record.attempt,
             "lease_until": record.lease_until.isoformat() if record.lease_until else None,
         },
@@ -251,8 +252,9 @@ def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
         claimed_by=data["claimed_by"],
         subject=load_subject(data["subject"]) if data["subject"] else None,
         granted=frozenset(data["granted"]),
-        # A record of a version before this member may still be waiting.
+        # A record of a version before these members may still be waiting.
         approval_id=data.get("approval_id"),
+        language=data.get("language"),
         attempt=data["attempt"],
         lease_until=datetime.fromisoformat(data["lease_until"]) if data["lease_until"] else None,
     )

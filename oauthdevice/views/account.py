@@ -82,7 +82,8 @@ def lookup_user_code(request: Request) -> dict[str, Any]:
 @device_approve.post(schema=user_code_request, validators=(require_account, validate_body))
 def post_device_approve(request: Request) -> dict[str, str]:
     """Approve as the signed-in account."""
-    request.approvals.approve(request.validated["user_code"], request.account, request.remote_addr or "")
+    user_code, language = request.validated["user_code"], request.locale_name
+    request.approvals.approve(user_code, request.account, request.remote_addr or "", language=language)
     return {"status": "approved"}
 
 

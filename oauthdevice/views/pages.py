@@ -147,7 +147,9 @@ def post_consent(request: Request) -> Answer:
     with _forgetting_a_dead_code(request):
         if approved:
             try:
-                client = decisions.approve(form["user_code"], decider, address, ticked, on_page=True)
+                client = decisions.approve(
+                    form["user_code"], decider, address, ticked, on_page=True, language=request.locale_name
+                )
             except NotOpened:
                 request.session[_USER_CODE] = form["user_code"]
                 return go(request, "/device/consent")

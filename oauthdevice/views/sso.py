@@ -103,7 +103,8 @@ def get_approval_context(request: Request) -> dict[str, Any]:
 @approve_external.post(schema=user_code_request, validators=(require_approval, validate_body))
 def post_approve_external(request: Request) -> dict[str, str]:
     """Approve as the external subject of the approval, which is spent."""
-    request.sso.approve(request.validated["user_code"], request.approval, request.remote_addr or "")
+    user_code, language = request.validated["user_code"], request.locale_name
+    request.sso.approve(user_code, request.approval, request.remote_addr or "", language=language)
     clear_approval(request, request.response)
     return {"status": "approved"}
 

@@ -66,7 +66,7 @@ ALL: Mapping[str, Language] = {locale_name: _language(locale_name) for locale_na
 
 def includeme(config: Configurator) -> None:
     for locale_name in ALL:
-        config.registry.registerUtility(Localizer(locale_name, _catalogue(locale_name)), ILocalizer, name=locale_name)
+        config.registry.registerUtility(Localizer(locale_name, catalogue(locale_name)), ILocalizer, name=locale_name)
     config.set_locale_negotiator(negotiate)
     config.add_request_method(lambda request: ALL[request.locale_name], "language", reify=True)
     config.add_request_method(lambda _: ALL.values(), "languages", property=True)
@@ -136,7 +136,8 @@ def _in_words(context: Context, length: timedelta, *, add_direction: bool = Fals
 
 
 def _locale(context: Context) -> str:
-    return str(context["request"].locale_name)
+    """Of the page, or of the mail, which is written without a request."""
+    return str(context.get("locale_name") or context["request"].locale_name)
 
 
 def _wished(request: Request) -> str | None:
@@ -163,7 +164,7 @@ def _remember(event: NewResponse) -> None:
     )
 
 
-def _catalogue(locale_name: str) -> Translations:
+def catalogue(locale_name: str) -> Translations:
     """The translations of a language; none for that of the templates."""
     catalogue = Catalog(locale_name)
     if locale_name != SOURCE:

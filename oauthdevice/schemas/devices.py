@@ -2,7 +2,7 @@
 
 import colander
 
-from .fields import DeviceLabel, Field, PageNumber
+from .fields import DeviceLabel, Field, PageNumber, Token
 
 
 class _PageQuery(colander.MappingSchema):
@@ -18,6 +18,11 @@ class _NameForm(colander.MappingSchema):
     name = DeviceLabel(missing="")
 
 
+class _UndoQuery(colander.MappingSchema):
+    token = Token(missing=None)
+
+
 page_query = _PageQuery()
 action_form = _ActionForm()
 name_form = _NameForm()
+undo_query = _UndoQuery()

@@ -13,7 +13,7 @@ from ..domain.ports import Rotation, RotationOutcome, TokenCache
 from ..domain.sessions import NewSession, Session, subject_digest
 from ..domain.subjects import Account, AccountSubject, ExternalSubject, Subject
 from .account_rows import read_account
-from .models import AccessTokenRow, AccountRow, RefreshTokenRow, SessionRow
+from .models import AccessTokenRow, AccountRow, NoticeRow, RefreshTokenRow, SessionRow
 from .sql import Database
 
 # How often two transactions may meet in one unique index before the client is asked to come back.
@@ -173,6 +173,7 @@ class SQLSessionStore:
         if session is not None and session.revoked_at is not None:
             # Ended between two attempts, by its owner or by a newer login of the same device.
             raise AccessDenied(detail="the session was ended before it was delivered")
+        is_new_device = session is None and former is None
         if session is None:
             session = SessionRow(id=order.id)
             sql.add(session)
@@ -193,6 +194,9 @@ class SQLSessionStore:
         )
         if order.refresh_digest is not None:
             sql.add(RefreshTokenRow(digest=order.refresh_digest, session_id=order.id, issued_at=order.issued_at))
+        if order.notify and is_new_device:
+            now = order.issued_at
+            sql.add(NoticeRow(session_id=order.id, language=order.language, made_at=now, due_at=now, tries=0))
 
     def _forget_spent(self, sql: SQLSession, spent: RefreshTokenRow, rotation: Rotation) -> None:
         """Sealed answers that are no longer given, and access tokens older than the pair that is traded in.

@@ -20,4 +20,5 @@ def includeme(config: Configurator) -> None:
     config.include(".openapi")
     config.include(".pages")
     config.include(".devices")
+    config.include(".undo")
     config.include(".errors")

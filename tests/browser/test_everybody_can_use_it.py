@@ -6,6 +6,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from oauthdevice.domain.undo import UndoSeal
+
 from ..factories import PASSWORD, World
 from .conftest import UNUSED_CODE, Visitor, too_many_tries
 
@@ -119,6 +121,23 @@ def ended_device(live: World, visitor: Visitor) -> None:
     visitor.button("End this device").click()
 
 
+def undo(live: World, visitor: Visitor) -> None:
+    let_in(live, visitor, device_label="laptop")
+    seal = UndoSeal(live.settings.secrets, live.clock)
+    visitor.page.goto(f"/devices/undo?token={seal.seal(live.services.registry.live(email=visitor.email)[0])}")
+
+
+def undone(live: World, visitor: Visitor) -> None:
+    undo(live, visitor)
+    visitor.button("End this device").click()
+
+
+def undone_before(live: World, visitor: Visitor) -> None:
+    undo(live, visitor)
+    live.services.registry.end_all()
+    visitor.button("End this device").click()
+
+
 # How to get to every page and state, and the heading that it has.
 STATES: dict[str, tuple[Callable[[World, Visitor], object], str]] = {
     "enter code": (lambda _, visitor: visitor.page.goto("/device"), "Enter the code from your device"),
@@ -146,6 +165,9 @@ STATES: dict[str, tuple[Callable[[World, Visitor], object], str]] = {
     "device of a long name": (device_of_a_long_name, f"Calls itself {'W' * 128}"),
     "badly named device": (badly_named_device, "Calls itself laptop"),
     "ended device": (ended_device, "Your devices"),
+    "undo": (undo, "End this device?"),
+    "undone": (undone, "The device is signed out"),
+    "undone before": (undone_before, "This device was ended already"),
     "no such page": (lambda _, visitor: visitor.page.goto("/nowhere"), "There is no such page"),
 }
 WCAG = {

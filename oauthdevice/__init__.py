@@ -44,5 +44,6 @@ def make_app(settings: Settings, services: Services, **options: Any) -> Router:
     config.include(".sso_cookies")
     config.include(".cors")
     config.include(".theme")
+    config.include(".mail")
     config.include(".views")
     return config.make_wsgi_app()

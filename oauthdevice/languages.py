@@ -7,12 +7,12 @@ the template, in English. The JSON answers are English alone: programs read them
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs
 
 from babel import Locale
-from babel.dates import format_time, format_timedelta, get_timezone
+from babel.dates import format_date, format_time, format_timedelta, get_timezone
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
@@ -41,7 +41,9 @@ SOURCE = "en"
 # What a person has chosen, until another is chosen.
 COOKIE = "oauthdevice_language"
 COOKIE_SECONDS = 365 * 86_400
-SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+# What Babel counts in; a month has 30 days there. It rounds to the nearest, we beforehand to the lower or upper.
+_UNITS = (365 * DAY, 30 * DAY, 7 * DAY, DAY, HOUR)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +66,12 @@ ALL: Mapping[str, Language] = {locale_name: _language(locale_name) for locale_na
 
 def includeme(config: Configurator) -> None:
     for locale_name in ALL:
-        config.registry.registerUtility(Localizer(locale_name, _catalogue(locale_name)), ILocalizer, name=locale_name)
+        config.registry.registerUtility(Localizer(locale_name, catalogue(locale_name)), ILocalizer, name=locale_name)
     config.set_locale_negotiator(negotiate)
     config.add_request_method(lambda request: ALL[request.locale_name], "language", reify=True)
     config.add_request_method(lambda _: ALL.values(), "languages", property=True)
     config.add_subscriber(_remember, NewResponse)
-    config.add_settings(
-        {"jinja2.filters": {"duration": duration, "waiting": waiting, "ago": ago, "clock_time": clock_time}}
-    )
+    config.add_settings({"jinja2.filters": FILTERS})
 
 
 def negotiate(request: Request) -> str:
@@ -112,9 +112,20 @@ def clock_time(context: Context, moment: datetime) -> str:
     return str(format_time(moment, "HH:mm:ss", tzinfo=get_timezone("UTC"), locale=_locale(context)))
 
 
+@pass_context
+def date(context: Context, moment: datetime) -> str:
+    """The day of a moment, in UTC."""
+    return str(format_date(moment.astimezone(UTC), "long", locale=_locale(context)))
+
+
+# By the name that templates have for them.
+FILTERS = {"duration": duration, "waiting": waiting, "ago": ago, "clock_time": clock_time, "date": date}
+
+
 def _rounded(length: timedelta, *, up: bool) -> timedelta:
-    """To whole seconds, from a minute on to whole minutes, from two hours on to whole hours; never to zero."""
-    unit = SECOND if length < MINUTE else MINUTE if length < 2 * HOUR else HOUR
+    """To whole seconds, from a minute on to whole minutes, from two of the larger units on to these; never to zero."""
+    smallest = SECOND if length < MINUTE else MINUTE
+    unit = next((one for one in _UNITS if length >= 2 * one), smallest)
     return max(SECOND, (-(-length // unit) if up else length // unit) * unit)
 
 
@@ -125,7 +136,8 @@ def _in_words(context: Context, length: timedelta, *, add_direction: bool = Fals
 
 
 def _locale(context: Context) -> str:
-    return str(context["request"].locale_name)
+    """Of the page, or of the mail, which is written without a request."""
+    return str(context.get("locale_name") or context["request"].locale_name)
 
 
 def _wished(request: Request) -> str | None:
@@ -152,7 +164,7 @@ def _remember(event: NewResponse) -> None:
     )
 
 
-def _catalogue(locale_name: str) -> Translations:
+def catalogue(locale_name: str) -> Translations:
     """The translations of a language; none for that of the templates."""
     catalogue = Catalog(locale_name)
     if locale_name != SOURCE:

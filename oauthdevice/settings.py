@@ -74,6 +74,8 @@ class Settings:
     brand_colour_dark: str = option("", brand.dark_colour)
     support_url: str = option("", values.support_url)
     templates: str = option("", own_templates)
+    mail_server: str = option("", values.mail_server)
+    mail_from: str = option("", values.matching(r"[^@\s<>]{1,64}@[^@\s<>]{1,189}", "an e-mail address"))
     demo_email: str = option("", values.matching(r"[^@\s]{1,64}@[^@\s]{1,189}", "an e-mail address"))
 
     limits: Mapping[str, Limit | None] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
@@ -125,6 +127,7 @@ ENVIRONMENT = {
     "previous_secrets": "OAUTHDEVICE_PREVIOUS_SECRETS",
     "database_url": "OAUTHDEVICE_DATABASE_URL",
     "redis_url": "OAUTHDEVICE_REDIS_URL",
+    "mail_server": "OAUTHDEVICE_MAIL_SERVER",
 }
 
 
@@ -232,6 +235,8 @@ def _check_together(settings: Settings) -> None:
             raise SettingsError(SECTION + name, "must be set")
     if settings.has_embedded_redis and settings.mode == "production":
         raise SettingsError("oauthdevice.redis_url", "the embedded Redis is for development; give a redis:// address")
+    if settings.mail_server and not settings.mail_from:
+        raise SettingsError("oauthdevice.mail_from", "must be set where there is a mail_server")
     host = urlsplit(settings.public_url).hostname or ""
     if settings.cookie_domain and not f".{host}".endswith("." + settings.cookie_domain.lstrip(".").lower()):
         raise SettingsError("oauthdevice.cookie_domain", "must be the host of public_url or a domain above it")

@@ -11,6 +11,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from .domain.other_network import OtherNetwork
 from .domain.rate_limits import Limit
 from .domain.scopes import ACCOUNT, EXTERNAL, is_scope_token
+from .mail.server import parse_mail_server
 from .stores.connections import EMBEDDED, SCHEMES, check
 
 DAY = 86_400
@@ -116,6 +117,18 @@ def redis_url(text: str) -> str:
         raise ValueError(
             "must be redis://HOST:PORT/NUMBER, redis+sentinel://HOST:PORT,HOST:PORT/NAME or"
             " redis+cluster://HOST:PORT,HOST:PORT; encode what is special in a password with %"
+        ) from None
+    return text
+
+
+def mail_server(text: str) -> str:
+    """An address that `mail.server.parse_mail_server` takes."""
+    # The address may hold a password: no message repeats it.
+    try:
+        parse_mail_server(text)
+    except ValueError:
+        raise ValueError(
+            "must be smtp://USER:PASSWORD@HOST:PORT or smtps://...; encode what is special in a password with %"
         ) from None
     return text
 

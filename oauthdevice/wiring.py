@@ -17,11 +17,21 @@ from .domain.audit import Audit
 from .domain.bearers import Bearers
 from .domain.clients import Clients
 from .domain.device_flow import DeviceFlow
+from .domain.devices import Devices
 from .domain.external_subjects import ExternalSubjects
 from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
 from .domain.keys import derive_key
-from .domain.ports import AccountDirectory, AccountStore, AuthorizationStore, Clock, IdentityProvider, SessionStore
+from .domain.notices import Notices
+from .domain.ports import (
+    AccountDirectory,
+    AccountStore,
+    AuthorizationStore,
+    Clock,
+    IdentityProvider,
+    Post,
+    SessionStore,
+)
 from .domain.rate_limits import RateLimits
 from .domain.redemption import Redeemer
 from .domain.refresh import Refresher
@@ -29,7 +39,12 @@ from .domain.scopes import Scopes
 from .domain.sessions import Registry, Sessions, TokenPrefixes
 from .domain.sso import SSO
 from .domain.token_endpoint import TokenEndpoint
+from .domain.undo import Undo, UndoSeal
 from .identity_providers import Unreachable, speak_to
+from .mail.letters import Letters
+from .mail.sender import Sender
+from .mail.server import parse_mail_server
+from .mail.smtp import SMTPPost
 from .metrics import Meter, Timed
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
@@ -38,6 +53,7 @@ from .stores.connections import connect
 from .stores.directory import DirectoryAccountStore, DirectorySessionStore
 from .stores.handshakes import RedisHandshakeStore
 from .stores.heartbeat import Heartbeat
+from .stores.notices import SQLNoticeStore
 from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
@@ -59,6 +75,11 @@ class Services:
     bearers: Bearers
     scopes: Scopes
     sessions: Sessions
+    devices: Devices
+    undo: Undo
+    post: Post | None
+    notices: Notices | None
+    sender: Sender | None
     registry: Registry
     introspection: Introspection
     ledger: AuditLedger
@@ -112,6 +133,7 @@ def build_services(
         external_subjects=external_subjects,
         prefixes=prefixes,
         redelivery_seconds=settings.redelivery_seconds,
+        notify=bool(settings.mail_server),
         audit=audit,
         meter=meter,
         clock=clock,
@@ -144,7 +166,22 @@ def build_services(
         audit=audit,
         clock=clock,
     )
+    sessions = Sessions(session_store, audit, clock)
     bearers = Bearers(sessions=session_store, cache=cache, limits=limits, prefixes=prefixes, audit=audit, clock=clock)
+    devices = Devices(sessions=sessions, clients=clients, scopes=scopes, clock=clock)
+    undo_seal = UndoSeal(settings.secrets, clock)
+    post = _post(settings)
+    notices = None
+    if post is not None:
+        notices = Notices(
+            store=_timed(SQLNoticeStore(database), "database"),
+            post=post,
+            sessions=session_store,
+            accounts=account_store,
+            devices=devices,
+            seal=undo_seal,
+            clock=clock,
+        )
     return Services(
         device_flow=device_flow,
         token_endpoint=TokenEndpoint(clients, device_flow, refresher),
@@ -171,7 +208,12 @@ def build_services(
         ),
         bearers=bearers,
         scopes=scopes,
-        sessions=Sessions(session_store, audit, clock),
+        sessions=sessions,
+        devices=devices,
+        undo=Undo(seal=undo_seal, sessions=sessions, devices=devices),
+        post=post,
+        notices=notices,
+        sender=Sender(notices.send_due) if notices else None,
         registry=Registry(session_store, account_store, audit, clock),
         introspection=Introspection(
             clients=clients,
@@ -203,6 +245,14 @@ def _directory(settings: Settings) -> AccountDirectory | None:
     except (ImportError, AttributeError) as error:
         raise SettingsError("oauthdevice.accounts", f"cannot be imported: {error}") from error
     return _timed(directory, "accounts")
+
+
+def _post(settings: Settings) -> Post | None:
+    """What takes mails, or None where no mail server is named."""
+    if not settings.mail_server:
+        return None
+    server, letters = parse_mail_server(settings.mail_server), Letters(settings.public_url, settings.mail_from)
+    return _timed(SMTPPost(server, letters, may_be_clear=settings.mode == "development"), "mail")
 
 
 def _redis(settings: Settings) -> redis.Redis:
@@ -246,6 +296,8 @@ def includeme(config: Configurator) -> None:
         "accounts": services.accounts,
         "bearers": services.bearers,
         "sessions": services.sessions,
+        "devices": services.devices,
+        "undo": services.undo,
         "introspection": services.introspection,
         "token_endpoint": services.token_endpoint,
         "options": config.registry["oauthdevice.settings"],

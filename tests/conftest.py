@@ -270,6 +270,8 @@ def live(make_live: WorldMaker) -> World:
 
 
 def close(world: World) -> None:
+    if world.services.sender is not None:
+        world.services.sender.stop()
     world.services.redis.close()
     world.services.database.engine.dispose()
     # Cornice keeps each application for ever: those of all tests would be gigabytes, and slow to walk through.

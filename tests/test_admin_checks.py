@@ -10,6 +10,7 @@ from oauthdevice.stores.migrate import upgrade
 from oauthdevice.stores.sql import create_database
 
 from .factories import SECRET
+from .mail_servers import running_mail_server
 from .scripted_providers import ScriptedProvider
 from .servers import RedisServer
 
@@ -57,7 +58,7 @@ class Operator:
 
 @pytest.fixture
 def operator(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Operator:
-    for name in ("SECRET", "DATABASE_URL", "REDIS_URL"):
+    for name in ("SECRET", "DATABASE_URL", "REDIS_URL", "MAIL_SERVER"):
         monkeypatch.delenv(f"OAUTHDEVICE_{name}", raising=False)
     return Operator(tmp_path / "server.ini", capsys)
 
@@ -146,6 +147,19 @@ class TestCheck:
             more="[client:api]\nname = API\nscopes = full\ndevice_flow = off",
         )
         assert (status, told["clients"]) == (1, "BAD none may start a device authorization")
+
+
+class TestTheMailServer:
+    def test_one_that_answers_or_does_not(self, operator: Operator) -> None:
+        with running_mail_server() as server:
+            more = f"oauthdevice.mail_server = {server.url}\noauthdevice.mail_from = us@example.com"
+            _, told = operator.check(more=more)
+            assert told["mail"] == f"ok {server.url} answers, in clear"
+        status, told = operator.check(more=more)
+        assert (status, told["mail"]) == (1, "BAD the mail server cannot be reached: Connection refused")
+
+    def test_where_none_is_named_there_is_nothing_to_tell(self, operator: Operator) -> None:
+        assert "mail" not in operator.check()[1]
 
 
 class TestIdentityProviders:

@@ -14,11 +14,11 @@ PACKAGE = Path(oauthdevice.__file__).parent
 CHECKOUT = PACKAGE.parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(PACKAGE.rglob("*.lua"))
-ROOMS = {"domain", "schemas", "views", "stores", "identity_providers", "admin"}
+ROOMS = {"domain", "schemas", "views", "stores", "identity_providers", "mail", "admin"}
 # HTTP, SQL, Redis and what speaks of them.
 OUTSIDE = {
     "pyramid", "cornice", "colander", "webob", "sqlalchemy", "alembic", "redis", "fakeredis", "limits", "jinja2",
-    "waitress", "psycopg", "sqlite3", "http", "socket", "requests", "authlib", "joserfc",
+    "waitress", "psycopg", "sqlite3", "http", "socket", "requests", "authlib", "joserfc", "smtplib",
 }  # fmt: skip
 # Room -> the other rooms and modules of ours that it may import.
 ALLOWED: dict[str, set[str]] = {
@@ -26,6 +26,7 @@ ALLOWED: dict[str, set[str]] = {
     "schemas": {"domain"},
     "stores": {"domain"},
     "identity_providers": {"domain"},
+    "mail": {"domain", "assets", "languages"},
     "views": {"domain", "schemas", "security", "sso_cookies", "settings", "metrics"},
     "admin": {"domain", "settings", "stores", "wiring"},
 }

@@ -134,6 +134,18 @@ BAD = [
     ("support_url", "javascript:alert(1)"),
     ("support_url", "help.example.com"),
     ("templates", "/nothing"),
+    ("mail_server", "mail.example.com"),
+    ("mail_server", "http://mail.example.com"),
+    ("mail_server", "smtp://"),
+    ("mail_server", "smtp://mail.example.com:0"),
+    ("mail_server", "smtp://mail.example.com:99999"),
+    ("mail_server", "smtp://mail.example.com/inbox"),
+    ("mail_server", "smtp://mail.example.com?tls=off"),
+    ("mail_server", "smtp://user@mail.example.com"),
+    ("mail_server", "smtp://us er:password@mail.example.com"),
+    ("mail_from", "nobody"),
+    ("mail_from", "Us <us@example.com>"),
+    ("mail_from", "us@example.com\nBcc: you@example.com"),
     ("secret", "x" * 31),
     ("previous_secrets", "x" * 31),
     ("previous_secrets", f"{'x' * 32}\n{'y' * 31}"),
@@ -185,6 +197,14 @@ class TestBadValues:
     def test_a_short_secret_is_not_told(self, name: str, secret: str) -> None:
         assert secret not in refusal(**{name: secret})
         assert secret not in refusal(environ={f"OAUTHDEVICE_{name.upper()}": secret})
+
+    def test_a_mail_server_needs_somebody_whom_mails_come_from(self) -> None:
+        line = refusal(mail_server="smtp://mail.example.com")
+        assert line == "oauthdevice: oauthdevice.mail_from: must be set where there is a mail_server"
+
+    @pytest.mark.parametrize("address", ["smtp://me:the-password@", "smtps://me:the-password@host:x", "the-password"])
+    def test_the_password_of_a_mail_server_is_not_told(self, address: str) -> None:
+        assert "the-password" not in refusal(mail_server=address)
 
     def test_the_embedded_redis_is_for_development(self) -> None:
         assert "oauthdevice.redis_url" in refusal(redis_url="embedded://")
@@ -283,6 +303,8 @@ class TestDefaults:
             "brand_colour_dark": "",
             "support_url": "",
             "templates": "",
+            "mail_server": "",
+            "mail_from": "",
             "demo_email": "",
             "limits": DEFAULT_LIMITS,
             "scopes": DEFAULT_SCOPES,
@@ -322,12 +344,17 @@ class TestDefaults:
 class TestEnvironment:
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("secret", ANOTHER), ("database_url", "sqlite:///other.sqlite"), ("redis_url", "redis://elsewhere")],
+        [
+            ("secret", ANOTHER),
+            ("database_url", "sqlite:///other.sqlite"),
+            ("redis_url", "redis://elsewhere"),
+            ("mail_server", "smtp://user:password@mail.example.com"),
+        ],
     )
     def test_it_wins_over_the_file(self, name: str, value: str) -> None:
-        environ = {f"OAUTHDEVICE_{name.upper()}": value}
-        assert getattr(read(environ=environ), name) == value
-        assert getattr(read(environ=environ, **{name: ""}), name) == value
+        environ, options = {f"OAUTHDEVICE_{name.upper()}": value}, {"mail_from": "us@example.com"}
+        assert getattr(read(environ=environ, **options), name) == value
+        assert getattr(read(environ=environ, **options, **{name: ""}), name) == value
 
     def test_an_empty_variable_counts_as_absent(self) -> None:
         assert read(environ={"OAUTHDEVICE_SECRET": ""}).secret == SECRET

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from ..domain.errors import SSOInitiateFailed, StoreUnavailable
+from ..domain.errors import MailUnavailable, SSOInitiateFailed, StoreUnavailable
 from ..settings import Settings
 from ..stores.migrate import is_newer
 from ..wiring import Services
@@ -45,6 +45,7 @@ def findings(settings: Settings, services: Services) -> Iterator[Finding]:
     yield from _redis(settings, services)
     names = ", ".join(client for client, one in settings.clients.items() if one.device_flow)
     yield Finding("clients", names or "none may start a device authorization", bool(names))
+    yield from _mail(services)
     yield from _identity_providers(settings, services)
 
 
@@ -88,6 +89,15 @@ def _redis(settings: Settings, services: Services) -> Iterator[Finding]:
     yield Finding(
         "eviction", f"{facts.eviction}{'' if keeps else ' forgets pending logins when memory is short'}", keeps or None
     )
+
+
+def _mail(services: Services) -> Iterator[Finding]:
+    if services.post is None:
+        return
+    try:
+        yield Finding("mail", services.post.check())
+    except MailUnavailable as error:
+        yield Finding("mail", error.detail, False)
 
 
 def _identity_providers(settings: Settings, services: Services) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """What the person drives: look a user_code up, open it, approve or deny it."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from . import codes
@@ -174,13 +174,15 @@ class Approvals:
         *,
         confirmation: Confirmation = NOTHING,
         on_page: bool = False,
+        language: str | None = None,
     ) -> Client:
         """Let the client, which is returned, have a token. Of any number of decisions one wins.
 
         `ticked` are the optional scopes that the person left in; None leaves all. `on_page`: only
-        a code that this person has opened. A wrong number is counted in the record, by the same swap
-        as a decision: no race lets anybody guess once more. Raises as `open` does, and NotOpened,
-        ApprovalConsumed, OtherNetworkBlocked, ConfirmationRequired, ConfirmationFailed, NoTriesLeft.
+        a code that this person has opened. `language` is the locale that the person reads. A wrong number
+        is counted in the record, by the same swap as a decision: no race lets anybody guess once more.
+        Raises as `open` does, and NotOpened, ApprovalConsumed, OtherNetworkBlocked, ConfirmationRequired,
+        ConfirmationFailed, NoTriesLeft.
         """
         subject = decider.subject
 
@@ -190,6 +192,7 @@ class Approvals:
             if on_page and stored.record.claimed_by is None:
                 raise NotOpened()
             decided = approve(stored.record, subject, granted, stored.now, _approval_id(decider))
+            decided = replace(decided, language=language)
             demand = self._demanded(stored.record, client, decider, address, confirmation.sign_in_again)
             if demand is OtherNetwork.BLOCK:
                 raise OtherNetworkBlocked()

@@ -69,8 +69,9 @@ class DeviceAuthorization:
     """One run of the flow. `issued_at` comes from the store's clock, as does every `now`.
 
     `claimed_by` is the key of the subject who opened the code first, None while nobody has.
-    `subject` and `granted` are set by an approval; `approval_id` by a decision of an external subject,
-    which is thereby spent. `wrong_numbers` counts the confirmation numbers that were wrong. `attempt`
+    `subject`, `granted` and, where it is known, `language` (the locale of whoever approved) are set by
+    an approval; `approval_id` by a decision of an external subject, which is thereby spent.
+    `wrong_numbers` counts the confirmation numbers that were wrong. `attempt`
     counts redemptions and fences the token store; `lease_until` is set while one is at work.
     """
 
@@ -83,6 +84,7 @@ class DeviceAuthorization:
     granted: frozenset[str] = frozenset()
     approval_id: str | None = None
     wrong_numbers: int = 0
+    language: str | None = None
     attempt: int = 0
     lease_until: datetime | None = None
 

@@ -309,6 +309,18 @@ class UserCodesExhausted(Unavailable):
     """No free user_code was found in a bounded number of draws."""
 
 
+class MailUnavailable(Unavailable):
+    """The mail server is away, or takes no mail now."""
+
+
+class MailRefused(Exception):
+    """The mail server will never take this mail. `detail` is for the log."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
 class StaleLease(Exception):
     """A later redemption of the same device authorization has taken over; never shown to a caller."""
 
@@ -322,6 +334,27 @@ class NoSuchSession(DomainError):
 
     error = "not_found"
     description = "There is no such session."
+
+
+class UndoMalformed(DomainError):
+    """The link of a mail is not one of ours, or not all of it arrived."""
+
+    error = "undo_malformed"
+    description = "This is not a link of a mail of this server."
+
+
+class UndoExpired(DomainError):
+    """The link of a mail is too old."""
+
+    error = "undo_expired"
+    description = "The link has expired."
+
+
+class DeviceEnded(DomainError):
+    """The device that the link of a mail would end has ended already."""
+
+    error = "device_ended"
+    description = "The device was ended already."
 
 
 class AccountExists(DomainError):

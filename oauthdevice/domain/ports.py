@@ -13,6 +13,7 @@ from .audit import AuditEvent
 from .bearers import Bearer, Cached
 from .device_authorization import AuthorizationRequest, DeviceAuthorization
 from .identity_providers import Handshake, ProviderAnswer
+from .notices import NewDeviceMail, Notice
 from .rate_limits import Limit
 from .sessions import NewSession, Session
 from .subjects import Account, ExternalSubject
@@ -182,6 +183,9 @@ class SessionStore(Protocol):
     def mint(self, order: NewSession) -> None:
         """Store session and token; end what an earlier attempt minted and what the device held before.
 
+        A device keeps the name that its owner gave it. With `notify`, a mail is made due where the device is new:
+        where the session is stored for the first time and takes no other's place.
+
         Raises StaleLease where a later attempt has taken over, AccessDenied where the account of the
         subject is no longer active.
         """
@@ -206,6 +210,9 @@ class SessionStore(Protocol):
 
     def used(self, session_id: str, now: datetime) -> None:
         """Remember when a session was used last."""
+
+    def rename(self, session_id: str, name: str | None) -> bool:
+        """What the person calls the device; None: what it calls itself. False where the session has ended."""
 
     def get(self, session_id: str) -> Session | None:
         """A session that was not revoked, or None. Says nothing of the time."""
@@ -278,6 +285,29 @@ class AccountDirectory(Protocol):
 
     def by_email(self, email: str) -> Account | None:
         """As `get`; case must not count."""
+
+
+class NoticeStore(Protocol):
+    """Mails that are to be sent. Each method is one transaction."""
+
+    def claim(self, now: datetime, until: datetime) -> Notice | None:
+        """One that is due, for the caller alone until then; None where there is none."""
+
+    def put_off(self, session_id: str, until: datetime) -> None:
+        """Try again then."""
+
+    def forget(self, session_id: str) -> None:
+        """It was sent, or never will be."""
+
+
+class Post(Protocol):
+    """What takes mails and brings them."""
+
+    def send(self, mail: NewDeviceMail) -> None:
+        """Hand it to a mail server. Raises MailUnavailable, MailRefused."""
+
+    def check(self) -> str:
+        """How the mail server is reached, as words, if a mail could be sent now. Raises MailUnavailable."""
 
 
 class LimitStore(Protocol):

@@ -26,7 +26,8 @@ from .subjects import Account, ExternalSubject, Subject
 class Redeemer:
     """Mints the token of an approved device authorization, once.
 
-    `redelivery_seconds` is how long the answer can be fetched again; 0 turns that off.
+    `redelivery_seconds` is how long the answer can be fetched again; 0 turns that off. With `notify`, the owner
+    of a new device is told by mail.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Redeemer:
         external_subjects: ExternalSubjects,
         prefixes: TokenPrefixes,
         redelivery_seconds: int,
+        notify: bool = False,
         audit: Audit,
         meter: Meter,
         clock: Clock,
@@ -48,6 +50,7 @@ class Redeemer:
         self._external_subjects = external_subjects
         self._prefixes = prefixes
         self._redelivery_seconds = redelivery_seconds
+        self._notify = notify
         self._audit = audit
         self._meter = meter
         self._clock = clock
@@ -163,6 +166,8 @@ class Redeemer:
             issued_at=issued_at,
             expires_at=max(token_expires_at, issued_at + timedelta(seconds=session_seconds)),
             token_expires_at=token_expires_at,
+            notify=self._notify,
+            language=record.language,
         )
         self._sessions.mint(order)
         return token_answer(

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
     from .ports import AccountStore, Clock, SessionStore
 
 
+# Why a session ended, for the audit.
+BY_ITS_OWNER = "by its owner"
+# How many sessions are ended between two looks at what is left.
+_BATCH = 100
+
+
 @dataclass(frozen=True, slots=True)
 class TokenPrefixes:
     """How our tokens begin: access tokens per kind of subject, and refresh tokens."""
@@ -35,7 +41,8 @@ class NewSession:
     None where the device gave none: such a session never replaces another. `refresh_digest` is None
     where the client gets no refresh token; `expires_at` is the end of the session, with every
     refresh, and `token_expires_at` that of its first access token. `address` is where the device
-    asked from, "" where that is unknown.
+    asked from, "" where that is unknown. With `notify` its owner is told by mail if the device is new, in
+    `language`, the locale of whoever approved, where that is known.
     """
 
     id: str
@@ -51,6 +58,8 @@ class NewSession:
     expires_at: datetime
     token_expires_at: datetime
     address: str = ""
+    notify: bool = False
+    language: str | None = None
 
     @property
     def device_key(self) -> str | None:
@@ -110,17 +119,43 @@ class Sessions:
         found, total = self._store.live_of(subject.key, self._clock(), (page - 1) * limit, limit)
         return SessionPage(page, limit, total, tuple(found))
 
-    def end(self, session_id: str, subject: Subject, address: str) -> None:
-        """End a session of `subject`.
+    def one(self, session_id: str, subject: Subject) -> Session:
+        """A live session of `subject`.
 
         Raises NoSuchSession for one that is foreign, unknown, malformed or ended: which, is told to nobody.
         """
+        return self.owned_by(subject_digest(subject.key), session_id)
+
+    def owned_by(self, owner: str, session_id: str) -> Session:
+        """As `one`, where the digest of the subject tells the owner."""
         session = self._store.get(session_id) if _is_id(session_id) else None
-        if session is None or session.subject.key != subject.key or session.expires_at <= self._clock():
+        if session is None or subject_digest(session.subject.key) != owner or session.expires_at <= self._clock():
             raise NoSuchSession()
+        return session
+
+    def rename(self, session_id: str, subject: Subject, name: str) -> None:
+        """Call the device of a session `name`; "" for what it calls itself. Raises as `one` does."""
+        if not self._store.rename(self.one(session_id, subject).id, name or None):
+            raise NoSuchSession()
+
+    def end(self, session_id: str, subject: Subject, address: str, reason: str = BY_ITS_OWNER) -> None:
+        """End a session of `subject`. Raises as `one` does."""
+        if not self._end(self.one(session_id, subject), address, reason):
+            raise NoSuchSession()
+
+    def end_others(self, session_id: str, subject: Subject, address: str) -> int:
+        """End every session of `subject` but this one; how many. Raises as `one` does, and then ends none."""
+        kept, ended = self.one(session_id, subject), 0
+        while others := [one for one in self.page(subject, 1, _BATCH).sessions if one.id != kept.id]:
+            ended += sum(self._end(one, address, BY_ITS_OWNER) for one in others)
+        return ended
+
+    def _end(self, session: Session, address: str, reason: str) -> bool:
+        """False where somebody else was faster."""
         if not self._store.revoke(session.id, self._clock()):
-            raise NoSuchSession()
-        self._audit.record(Event.REVOKED, address=address, reason="by its owner", **facts(session))
+            return False
+        self._audit.record(Event.REVOKED, address=address, reason=reason, **facts(session))
+        return True
 
 
 class Registry:

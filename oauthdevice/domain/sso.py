@@ -181,6 +181,7 @@ class SSO:
         *,
         confirmation: Confirmation = NOTHING,
         on_page: bool = False,
+        language: str | None = None,
     ) -> Client:
         """Let the client, which is returned, have a token. See `Approvals.approve`.
 
@@ -195,7 +196,7 @@ class SSO:
             raise InvalidApproval(detail=error.detail) from error
         try:
             return self._approvals.approve(
-                user_code, approval, address, ticked, confirmation=confirmation, on_page=on_page
+                user_code, approval, address, ticked, confirmation=confirmation, on_page=on_page, language=language
             )
         except (ExpiredOrUnknown, AlreadyResolved) as error:
             raise _no_longer_pending(error) from error

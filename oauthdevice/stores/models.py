@@ -175,6 +175,20 @@ class RefreshTokenRow(Base):
     )
 
 
+class NoticeRow(Base):
+    """A mail about a new device that waits to be sent."""
+
+    __tablename__ = "notices"
+
+    session_id: Mapped[str] = mapped_column(ForeignKey("sessions.id", ondelete="CASCADE"), primary_key=True)
+    # Of whoever approved. NULL: unknown.
+    language: Mapped[str | None] = mapped_column(String(16))
+    made_at: Mapped[datetime] = mapped_column(UTCDateTime)
+    # From when on any process may try.
+    due_at: Mapped[datetime] = mapped_column(UTCDateTime, index=True)
+    tries: Mapped[int]
+
+
 class AuditRow(Base):
     """One event. Every column but the first three is NULL where it does not apply."""
 

@@ -229,6 +229,7 @@ def _dump(record: DeviceAuthorization) -> str:
             "granted": sorted(record.granted),
             "approval_id": record.approval_id,
             "wrong_numbers": record.wrong_numbers,
+            "language": record.language,
             "attempt": record.attempt,
             "lease_until": record.lease_until.isoformat() if record.lease_until else None,
         },
@@ -256,8 +257,10 @@ def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
         claimed_by=data["claimed_by"],
         subject=load_subject(data["subject"]) if data["subject"] else None,
         granted=frozenset(data["granted"]),
+        # A record of a version before these members may still be waiting.
         approval_id=data.get("approval_id"),
         wrong_numbers=data.get("wrong_numbers", 0),
+        language=data.get("language"),
         attempt=data["attempt"],
         lease_until=datetime.fromisoformat(data["lease_until"]) if data["lease_until"] else None,
     )

@@ -13,7 +13,7 @@ from ..domain.ports import Rotation, RotationOutcome, TokenCache
 from ..domain.sessions import NewSession, Session, subject_digest
 from ..domain.subjects import Account, AccountSubject, ExternalSubject, Subject
 from .account_rows import read_account
-from .models import AccessTokenRow, AccountRow, RefreshTokenRow, SessionRow
+from .models import AccessTokenRow, AccountRow, NoticeRow, RefreshTokenRow, SessionRow
 from .sql import Database
 
 # How often two transactions may meet in one unique index before the client is asked to come back.
@@ -107,6 +107,12 @@ class SQLSessionStore:
         with self._database.write() as sql:
             sql.execute(update(SessionRow).where(SessionRow.id == session_id).values(last_used_at=now))
 
+    def rename(self, session_id: str, name: str | None) -> bool:
+        live = (SessionRow.id == session_id, SessionRow.revoked_at.is_(None))
+        with self._database.write() as sql:
+            renamed = update(SessionRow).where(*live).values(name=name).returning(SessionRow.id)
+            return sql.scalars(renamed).one_or_none() is not None
+
     def get(self, session_id: str) -> Session | None:
         return self._one(select(SessionRow).where(SessionRow.id == session_id, SessionRow.revoked_at.is_(None)))
 
@@ -154,21 +160,28 @@ class SQLSessionStore:
             row = sql.scalars(account.with_for_update(key_share=True)).one_or_none()
             if row is None or row.disabled_at is not None:
                 raise AccessDenied(detail="the account is not active")
+        former = None
         if order.device_key is not None:
-            held = select(SessionRow.id).where(SessionRow.device_key == order.device_key, SessionRow.id != order.id)
-            end_sessions(sql, self._cache, list(sql.scalars(held)), order.issued_at)
+            # Locked: a name that is given to it at this moment is not to be lost.
+            held = select(SessionRow).where(SessionRow.device_key == order.device_key, SessionRow.id != order.id)
+            former = sql.scalars(held.with_for_update()).one_or_none()
+        if former is not None:
+            end_sessions(sql, self._cache, [former.id], order.issued_at)
         session = sql.get(SessionRow, order.id, with_for_update=True)
         if session is not None and session.attempt >= order.attempt:
             raise StaleLease()
         if session is not None and session.revoked_at is not None:
             # Ended between two attempts, by its owner or by a newer login of the same device.
             raise AccessDenied(detail="the session was ended before it was delivered")
+        is_new_device = session is None and former is None
         if session is None:
             session = SessionRow(id=order.id)
             sql.add(session)
         else:
             _delete_tokens(sql, self._cache, [order.id])
         _fill(session, order)
+        if former is not None:
+            session.name = former.name
         sql.flush()
         sql.add(
             AccessTokenRow(
@@ -181,6 +194,9 @@ class SQLSessionStore:
         )
         if order.refresh_digest is not None:
             sql.add(RefreshTokenRow(digest=order.refresh_digest, session_id=order.id, issued_at=order.issued_at))
+        if order.notify and is_new_device:
+            now = order.issued_at
+            sql.add(NoticeRow(session_id=order.id, language=order.language, made_at=now, due_at=now, tries=0))
 
     def _forget_spent(self, sql: SQLSession, spent: RefreshTokenRow, rotation: Rotation) -> None:
         """Sealed answers that are no longer given, and access tokens older than the pair that is traded in.

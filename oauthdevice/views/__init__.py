@@ -19,4 +19,6 @@ def includeme(config: Configurator) -> None:
     config.include(".heartbeat")
     config.include(".openapi")
     config.include(".pages")
+    config.include(".devices")
+    config.include(".undo")
     config.include(".errors")

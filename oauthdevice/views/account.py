@@ -88,6 +88,7 @@ def post_device_approve(request: Request) -> dict[str, str]:
         request.account,
         request.remote_addr or "",
         confirmation=confirmation(request, request.validated["confirmation_number"]),
+        language=request.locale_name,
     )
     return {"status": "approved"}
 

@@ -47,6 +47,8 @@ _USER_CODE = "user_code"
 _OUTCOME = "outcome"
 # Beside the outcome and not in it: the former release, beside this one during an upgrade, takes two members there.
 _OUTCOME_REASON = "outcome_reason"
+# Where a person was going before the sign-in: a path of ours, never one that a link has brought.
+_GOING_TO = "going_to"
 
 
 def includeme(config: Configurator) -> None:
@@ -100,6 +102,7 @@ def post_enter_code(request: Request) -> Answer:
     except (ExpiredOrUnknown, AlreadyResolved) as error:
         return _enter_code_page(request, typed, problem=_problem(typed, error), status=status_of(error))
     request.session[_USER_CODE] = user_code
+    request.session.pop(_GOING_TO, None)
     return go(request, "/device/consent" if request.account else "/login")
 
 
@@ -120,7 +123,7 @@ def post_login(request: Request) -> Answer:
     except LoginFailed as error:
         again = bool(form["again"] and waiting_code(request))
         return login_page(request, email=form["email"], problem="failed", status=status_of(error), again=again)
-    remember_sign_in(request, sign_in.key, kept=(_USER_CODE,))
+    remember_sign_in(request, sign_in.key, kept=(_USER_CODE, _GOING_TO))
     note_sign_in(request, waiting_code(request), sign_in.account)
     return _go_on(request)
 
@@ -155,7 +158,13 @@ def post_consent(request: Request) -> Answer:
             brought = confirmation(request, form["confirmation_number"])
             try:
                 client = decisions.approve(
-                    form["user_code"], decider, address, ticked, confirmation=brought, on_page=True
+                    form["user_code"],
+                    decider,
+                    address,
+                    ticked,
+                    confirmation=brought,
+                    on_page=True,
+                    language=request.locale_name,
                 )
             except NotOpened:
                 request.session[_USER_CODE] = form["user_code"]
@@ -261,6 +270,12 @@ def waiting_code(request: Request) -> str | None:
     return user_code
 
 
+def sign_in_first(request: Request) -> HTTPSeeOther:
+    """To the sign-in, and from there back to this page."""
+    request.session[_GOING_TO] = request.path_info
+    return go(request, "/login")
+
+
 def _decider(request: Request, user_code: str) -> Decider | None:
     """Who decides about this code: whom a provider has just vouched for, for this code, or the account."""
     approval: Approval | None = request.approval
@@ -294,7 +309,7 @@ def login_page(
     `again`: for the account that has opened a code, to confirm it.
     """
     request.response.status_int = status
-    waiting = waiting_code(request)
+    waiting = waiting_code(request) if _GOING_TO not in request.session else None
     providers = () if again else request.sso.choices
     return {
         "account": None,
@@ -317,7 +332,9 @@ def _problem(typed: str, error: DomainError) -> str:
 
 
 def _go_on(request: Request) -> HTTPSeeOther:
-    return go(request, "/device/consent" if _USER_CODE in request.session else "/device")
+    """To the page that asked for the sign-in, or to the code that waits, whichever came last."""
+    going_to = request.session.pop(_GOING_TO, None)
+    return go(request, going_to or ("/device/consent" if _USER_CODE in request.session else "/device"))
 
 
 def go(request: Request, path: str) -> HTTPSeeOther:

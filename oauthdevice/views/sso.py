@@ -105,9 +105,13 @@ def get_approval_context(request: Request) -> dict[str, Any]:
 @approve_external.post(schema=approve_request, validators=(require_approval, validate_body))
 def post_approve_external(request: Request) -> dict[str, str]:
     """Approve as the external subject of the approval, which is spent."""
-    confirmation = Confirmation(request.validated["confirmation_number"])
-    address = request.remote_addr or ""
-    request.sso.approve(request.validated["user_code"], request.approval, address, confirmation=confirmation)
+    request.sso.approve(
+        request.validated["user_code"],
+        request.approval,
+        request.remote_addr or "",
+        confirmation=Confirmation(request.validated["confirmation_number"]),
+        language=request.locale_name,
+    )
     clear_approval(request, request.response)
     return {"status": "approved"}
 

@@ -83,6 +83,7 @@ def _told(one: Session) -> dict[str, Any]:
         "prefix": one.prefix,
         "client_id": one.client_id,
         "device_label": one.label,
+        "name": one.name,
         "created_at": iso(one.created_at),
         "last_used_at": iso(one.last_used_at) if one.last_used_at else None,
         "expires_at": iso(one.expires_at),

@@ -6,6 +6,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from oauthdevice.domain.undo import UndoSeal
+
 from ..factories import PASSWORD, World
 from .conftest import UNUSED_CODE, Visitor, too_many_tries
 
@@ -79,6 +81,63 @@ def sign_out(live: World, visitor: Visitor) -> None:
     visitor.link("Not you? Sign out").click()
 
 
+def let_in(live: World, visitor: Visitor, **asked: str) -> None:
+    """A device of the visitor's, which has its token."""
+    device = live.device(address="127.0.0.1").ask(**asked)
+    account = next(one for one in live.services.accounts.all() if one.email == visitor.email)
+    live.services.approvals.approve(device.user_code, account, "127.0.0.1")
+    device.poll()
+
+
+def no_devices(_: World, visitor: Visitor) -> None:
+    visitor.page.goto("/devices")
+    visitor.sign_in()
+
+
+def devices(live: World, visitor: Visitor) -> None:
+    for label in ("laptop", "W" * 128, ""):
+        let_in(live, visitor, **({"device_label": label} if label else {}))
+    no_devices(live, visitor)
+
+
+def device(live: World, visitor: Visitor) -> None:
+    devices(live, visitor)
+    visitor.page.get_by_role("link", name="laptop").click()
+
+
+def device_of_a_long_name(live: World, visitor: Visitor) -> None:
+    devices(live, visitor)
+    visitor.page.get_by_role("link", name="WWWW").click()
+
+
+def badly_named_device(live: World, visitor: Visitor) -> None:
+    device(live, visitor)
+    visitor.page.get_by_label("Your name for it").evaluate("one => { one.value = '\\u202e' }")
+    visitor.button("Save the name").click()
+
+
+def ended_device(live: World, visitor: Visitor) -> None:
+    device(live, visitor)
+    visitor.button("End this device").click()
+
+
+def undo(live: World, visitor: Visitor) -> None:
+    let_in(live, visitor, device_label="laptop")
+    seal = UndoSeal(live.settings.secrets, live.clock)
+    visitor.page.goto(f"/devices/undo?token={seal.seal(live.services.registry.live(email=visitor.email)[0])}")
+
+
+def undone(live: World, visitor: Visitor) -> None:
+    undo(live, visitor)
+    visitor.button("End this device").click()
+
+
+def undone_before(live: World, visitor: Visitor) -> None:
+    undo(live, visitor)
+    live.services.registry.end_all()
+    visitor.button("End this device").click()
+
+
 # How to get to every page and state, and the heading that it has.
 STATES: dict[str, tuple[Callable[[World, Visitor], object], str]] = {
     "enter code": (lambda _, visitor: visitor.page.goto("/device"), "Enter the code from your device"),
@@ -100,6 +159,15 @@ STATES: dict[str, tuple[Callable[[World, Visitor], object], str]] = {
     "too many tries": (too_many_tries, "Too many tries"),
     "sign out": (sign_out, "Sign out?"),
     "sign out, nobody signed in": (lambda _, visitor: visitor.page.goto("/logout"), "You are not signed in"),
+    "no devices": (no_devices, "Your devices"),
+    "devices": (devices, "Your devices"),
+    "device": (device, "Calls itself laptop"),
+    "device of a long name": (device_of_a_long_name, f"Calls itself {'W' * 128}"),
+    "badly named device": (badly_named_device, "Calls itself laptop"),
+    "ended device": (ended_device, "Your devices"),
+    "undo": (undo, "End this device?"),
+    "undone": (undone, "The device is signed out"),
+    "undone before": (undone_before, "This device was ended already"),
     "no such page": (lambda _, visitor: visitor.page.goto("/nowhere"), "There is no such page"),
 }
 WCAG = {

@@ -13,6 +13,7 @@ from oauthdevice.settings import SettingsError
 
 from ..conftest import WorldMaker
 from ..factories import API, TOKEN, Device, World
+from ..mail_servers import running_mail_server
 
 GRACE = Account("7", "grace@example.com", "Grace", active=True)
 PASSWORD = "tulips"
@@ -96,6 +97,32 @@ class TestSomebodyOfTheCompany:
         browser = company.browser()
         assert sign_in(browser).status_int == 303
         assert "Another Grace" in browser.get("/logout").text
+
+    def test_looks_after_devices_and_is_told_of_a_new_one_where_mail_goes_now(
+        self, make: WorldMaker, directory: Directory
+    ) -> None:
+        with running_mail_server() as server:
+            world = make(accounts="a_company.directory", mail_server=server.url, mail_from="us@example.com")
+            assert world.services.sender is not None
+            assert world.services.notices is not None
+            world.services.sender.stop()
+            device = world.device().ask(device_label="laptop")
+            browser = allow(world, device)
+            token = device.poll().json["access_token"]
+            directory.people["7"] = replace(GRACE, email="grace@new.example.com")
+            assert world.services.notices.send_due() == 1
+            assert server.mailbox.messages[0]["To"] == "grace@new.example.com"
+            page = browser.get("/devices", status=200).click("laptop")
+            page.forms[1].submit("action", value="end", status=303)
+            assert device.account(token).status_int == 401
+            directory.people["7"] = GRACE
+            allow(world, device.ask(device_label="desktop"))
+            device.poll()
+            directory.away = True
+            assert world.services.notices.send_due() == 0
+            directory.away = False
+            world.clock.pass_seconds(61)
+            assert world.services.notices.send_due() == 1
 
 
 class TestSomebodyWhoLeft:

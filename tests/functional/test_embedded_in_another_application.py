@@ -61,6 +61,13 @@ def allow(notes: TestApp, user_code: str) -> TestResponse:
     return consent.form.submit("decision", value="approve", status=303).follow(status=200)
 
 
+def addresses(page: TestResponse) -> list[str]:
+    """Whatever a page links to, loads or sends to; `?…` is itself in another language."""
+    found = re.findall(r'(?:href|src|action)="([^"#?][^"]*)"', page.text)
+    assert found
+    return found
+
+
 class TestTheExample:
     def test_a_tool_signs_in_and_uses_the_api_of_the_company(self, notes: TestApp) -> None:
         told = notes.post(f"{API}/oauth/device/code", {"client_id": "difyctl"}).json
@@ -75,11 +82,27 @@ class TestTheExample:
 
     def test_every_address_of_a_page_is_below_the_prefix(self, notes: TestApp) -> None:
         page = notes.get(f"{PREFIX}/device")
-        addresses = re.findall(r'(?:href|src|action)="([^"#][^"]*)"', page.text)
-        assert addresses
-        # `?…` is this page in another language.
-        assert all(address.startswith((f"{PREFIX}/", "?")) for address in addresses)
-        notes.get(next(address for address in addresses if "device.css" in address), status=200)
+        assert all(address.startswith((f"{PREFIX}/", "?")) for address in addresses(page))
+        notes.get(next(address for address in addresses(page) if "device.css" in address), status=200)
+
+    def test_so_it_is_of_the_pages_of_devices(self, notes: TestApp) -> None:
+        told = notes.post(f"{API}/oauth/device/code", {"client_id": "difyctl", "device_label": "laptop"}).json
+        done = allow(notes, told["user_code"])
+        form = {"grant_type": DEVICE_GRANT, "client_id": "difyctl", "device_code": told["device_code"]}
+        token = notes.post(f"{API}/oauth/device/token", form).json["access_token"]
+        devices = done.click("See your devices")
+        device = devices.click("laptop")
+        for page in (devices, device):
+            assert all(address.startswith((f"{PREFIX}/", "?")) for address in addresses(page))
+        ended = device.forms[1].submit("action", value="end", status=303)
+        assert ended.location == f"http://localhost{PREFIX}/devices"
+        assert "One device is signed out" in ended.follow().text
+        notes.get("/api/notes", headers={"Authorization": f"Bearer {token}"}, status=401)
+
+    def test_the_sign_in_leads_back_to_them(self, notes: TestApp) -> None:
+        login = notes.get(f"{PREFIX}/devices", status=303).follow().form
+        login["email"], login["password"] = "grace@example.com", "tulips and daffodils"
+        assert login.submit(status=303).location == f"http://localhost{PREFIX}/devices"
 
     def test_its_metadata_is_where_the_rfc_puts_it(self, notes: TestApp) -> None:
         for path in (

@@ -44,6 +44,7 @@ class TestTheOwner:
             "prefix": "dfoa_",
             "client_id": "difyctl",
             "device_label": "one",
+            "name": None,
             "created_at": told["data"][1]["created_at"],
             "last_used_at": told["data"][1]["last_used_at"],
             "expires_at": told["data"][1]["expires_at"],

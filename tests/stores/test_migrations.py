@@ -24,6 +24,7 @@ from oauthdevice.stores.token_cache import NoTokenCache
 from ..factories import unique_name
 
 TABLES = {
+    "notices",
     "accounts",
     "workspaces",
     "memberships",

@@ -215,6 +215,45 @@ class TestOneSessionPerDevice:
         assert stores.opens("new")
 
 
+class TestRename:
+    def test_the_name_is_stored_and_taken_back(self, stores: Stores) -> None:
+        stores.sessions.mint(order(label="laptop"))
+        for name in ("mine", None):
+            assert stores.sessions.rename("one", name)
+            session = stores.sessions.get("one")
+            assert session is not None
+            assert (session.name, session.label) == (name, "laptop")
+
+    def test_what_has_ended_has_no_name(self, stores: Stores) -> None:
+        stores.sessions.mint(order())
+        stores.sessions.revoke("one", NOW)
+        assert not stores.sessions.rename("one", "mine")
+        assert not stores.sessions.rename("unknown", "mine")
+
+    @SUBJECTS
+    def test_a_new_login_of_the_same_device_takes_it_over(self, stores: Stores, subject: Subject) -> None:
+        stores.sessions.mint(order(label="laptop", subject=subject))
+        stores.sessions.rename("one", "mine")
+        stores.sessions.mint(order("two", token="another", label="laptop", subject=subject))
+        stores.sessions.mint(order("two", attempt=2, token="a third", label="laptop", subject=subject))
+        session = stores.sessions.get("two")
+        assert session is not None
+        assert session.name == "mine"
+
+    def test_given_beside_a_newer_login_it_is_kept_or_refused(self, stores: Stores) -> None:
+        for number in range(ROUNDS):
+            label = f"device {number}"
+            stores.sessions.mint(order(f"old {number}", token=f"old {number}", label=label))
+            newer = order(f"new {number}", token=f"new {number}", label=label)
+            kept, _ = at_once(
+                lambda number=number: stores.sessions.rename(f"old {number}", "mine"),
+                lambda newer=newer: stores.sessions.mint(newer),
+            )
+            session = stores.sessions.get(f"new {number}")
+            assert session is not None
+            assert session.name == ("mine" if kept else None)
+
+
 class TestRevoke:
     @SUBJECTS
     def test_it_ends_every_token_of_the_session(self, stores: Stores, subject: Subject) -> None:

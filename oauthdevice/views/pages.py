@@ -15,6 +15,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.static import QueryStringConstantCacheBuster
 
+from ..domain.accounts import SignIn
 from ..domain.codes import USER_CODE_ALPHABET, format_user_code, normalise_user_code, strip_user_code
 from ..domain.errors import (
     SSO_ERRORS,
@@ -40,6 +41,8 @@ Answer: TypeAlias = dict[str, Any] | Response
 
 _USER_CODE = "user_code"
 _OUTCOME = "outcome"
+# Where a person was going before the sign-in: a path of ours, never one that a link has brought.
+_GOING_TO = "going_to"
 
 
 def includeme(config: Configurator) -> None:
@@ -93,6 +96,7 @@ def post_enter_code(request: Request) -> Answer:
     except (ExpiredOrUnknown, AlreadyResolved) as error:
         return _enter_code_page(request, typed, problem=_problem(typed, error), status=status_of(error))
     request.session[_USER_CODE] = user_code
+    request.session.pop(_GOING_TO, None)
     return go(request, "/device/consent" if request.account else "/login")
 
 
@@ -110,8 +114,7 @@ def post_login(request: Request) -> Answer:
         sign_in = request.accounts.sign_in(form["email"], form["password"], request.remote_addr or "")
     except LoginFailed as error:
         return login_page(request, email=form["email"], problem="failed", status=status_of(error))
-    remember_sign_in(request, sign_in.key, kept=(_USER_CODE,))
-    return _go_on(request)
+    return go_on_as(request, sign_in)
 
 
 def show_consent(request: Request) -> Answer:
@@ -208,6 +211,18 @@ def waiting_code(request: Request) -> str | None:
     return user_code
 
 
+def sign_in_first(request: Request) -> HTTPSeeOther:
+    """To the sign-in, and from there back to this page."""
+    request.session[_GOING_TO] = request.path_info
+    return go(request, "/login")
+
+
+def go_on_as(request: Request, sign_in: SignIn) -> HTTPSeeOther:
+    """This browser is signed in from now on, and goes on to where the person was going."""
+    remember_sign_in(request, sign_in.key, kept=(_USER_CODE, _GOING_TO))
+    return _go_on(request)
+
+
 def _decider(request: Request, user_code: str) -> Decider | None:
     """Who decides about this code: whom a provider has just vouched for, for this code, or the account."""
     approval: Approval | None = request.approval
@@ -232,7 +247,7 @@ def login_page(
 ) -> dict[str, Any]:
     """The values of the sign-in page, for an account and for a person known to an identity provider."""
     request.response.status_int = status
-    waiting = waiting_code(request)
+    waiting = waiting_code(request) if _GOING_TO not in request.session else None
     providers = request.sso.choices
     return {
         "account": None,
@@ -254,7 +269,9 @@ def _problem(typed: str, error: DomainError) -> str:
 
 
 def _go_on(request: Request) -> HTTPSeeOther:
-    return go(request, "/device/consent" if _USER_CODE in request.session else "/device")
+    """To the page that asked for the sign-in, or to the code that waits, whichever came last."""
+    going_to = request.session.pop(_GOING_TO, None)
+    return go(request, going_to or ("/device/consent" if _USER_CODE in request.session else "/device"))
 
 
 def go(request: Request, path: str) -> HTTPSeeOther:

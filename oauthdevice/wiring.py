@@ -15,12 +15,15 @@ from .domain.approval_seal import ApprovalSeal
 from .domain.approvals import Approvals
 from .domain.audit import Audit
 from .domain.bearers import Bearers
+from .domain.ceremonies import Ceremonies
+from .domain.challenges import Challenges
 from .domain.clients import Clients
 from .domain.device_flow import DeviceFlow
 from .domain.external_subjects import ExternalSubjects
 from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
 from .domain.keys import derive_key
+from .domain.passkeys import Passkeys
 from .domain.ports import AccountDirectory, AccountStore, AuthorizationStore, Clock, IdentityProvider, SessionStore
 from .domain.rate_limits import RateLimits
 from .domain.redemption import Redeemer
@@ -34,10 +37,12 @@ from .metrics import Meter, Timed
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
+from .stores.challenges import RedisChallengeStore
 from .stores.connections import connect
 from .stores.directory import DirectoryAccountStore, DirectorySessionStore
 from .stores.handshakes import RedisHandshakeStore
 from .stores.heartbeat import Heartbeat
+from .stores.passkeys import SQLPasskeyStore
 from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
@@ -56,6 +61,7 @@ class Services:
     sso: SSO
     approval_seal: ApprovalSeal
     accounts: Accounts
+    passkeys: Passkeys
     bearers: Bearers
     scopes: Scopes
     sessions: Sessions
@@ -96,6 +102,15 @@ def build_services(
     audit = Audit(ledger, clock, meter)
     limits = RateLimits(_timed(RedisLimitStore(client, prefix), "redis"), settings.limits, audit, meter)
     hasher = PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib)
+    accounts = Accounts(
+        store=account_store,
+        limits=limits,
+        audit=audit,
+        hasher=hasher,
+        clock=clock,
+        sign_in_lifetime_seconds=settings.sign_in_lifetime_seconds,
+        directory=directory,
+    )
     clients = Clients(settings.clients, hasher, limits)
     scopes = Scopes(settings.scopes, settings.ignored_scopes)
     prefixes = TokenPrefixes(
@@ -159,14 +174,15 @@ def build_services(
             clock=clock,
         ),
         approval_seal=ApprovalSeal(settings.secrets, clock),
-        accounts=Accounts(
-            store=account_store,
+        accounts=accounts,
+        passkeys=Passkeys(
+            store=_timed(SQLPasskeyStore(database), "database"),
+            accounts=accounts,
+            ceremonies=Ceremonies(settings.relying_party),
+            challenges=Challenges(_timed(RedisChallengeStore(client, prefix), "redis"), clock, settings.secrets),
             limits=limits,
             audit=audit,
-            hasher=hasher,
             clock=clock,
-            sign_in_lifetime_seconds=settings.sign_in_lifetime_seconds,
-            directory=directory,
         ),
         bearers=bearers,
         scopes=scopes,
@@ -243,6 +259,7 @@ def includeme(config: Configurator) -> None:
         "sso": services.sso,
         "approval_seal": services.approval_seal,
         "accounts": services.accounts,
+        "passkeys": services.passkeys,
         "bearers": services.bearers,
         "sessions": services.sessions,
         "introspection": services.introspection,

@@ -73,6 +73,7 @@ class TestCheck:
         assert told["clock"].startswith("ok +") or told["clock"].startswith("ok -")
         assert told["eviction"] == "ok noeviction"
         assert told["clients"] == "ok difyctl"
+        assert told["passkeys"] == "ok on, for login.example.com"
         assert "sso" not in told
 
     def test_everything_that_is_away_is_told_at_once(self, operator: Operator) -> None:
@@ -91,6 +92,11 @@ class TestCheck:
         assert told["migrations"].endswith("run `upgrade`")
         upgrade(url)
         assert operator.check(database_url=url, redis_url=redis_server.url)[0] == 0
+
+    def test_why_there_are_no_passkeys(self, operator: Operator) -> None:
+        assert operator.check(more="oauthdevice.passkeys = off")[1]["passkeys"] == "ok off: switched off"
+        told = operator.check(public_url="http://login.example.com")[1]
+        assert told["passkeys"] == "ok off: public_url is neither https nor localhost"
 
     def test_an_address_without_tls(self, operator: Operator, sqlite_url: str, redis_server: RedisServer) -> None:
         given = {"database_url": sqlite_url, "redis_url": redis_server.url, "public_url": "http://login.example.com"}

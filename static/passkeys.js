@@ -117,6 +117,7 @@ const onAdd = (form) => {
       location.assign(next);
     } catch (error) {
       tell(form, problemOf(error));
+      if (problemOf(error) === "login_failed") form.elements.password.focus();
     }
     busy = false;
   });

@@ -2,7 +2,7 @@
 
 import colander
 
-from .fields import DeviceLabel, Field
+from .fields import DeviceLabel, Field, PasskeyId
 
 
 class _CredentialAnswer(colander.MappingSchema):
@@ -20,7 +20,7 @@ class _NewPasskey(colander.MappingSchema):
 
 
 class _RemoveForm(colander.MappingSchema):
-    passkey = Field(validator=colander.Length(max=36))
+    passkey = PasskeyId()
 
 
 credential_answer = _CredentialAnswer()

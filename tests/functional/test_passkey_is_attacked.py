@@ -361,6 +361,13 @@ class TestGarbage:
         assert answer.status_int < 500
         assert answer.content_type == "application/json"
 
+    @pytest.mark.parametrize("passkey", ["", "x", "\x00", "\x00" * 36, "0" * 36, "../../etc/passwd", "A" * 36])
+    def test_as_the_passkey_to_remove_is_no_fault_of_ours(self, world: World, passkey: str) -> None:
+        browser = world.person().sign_in().browser
+        answer = browser.post("/passkeys", {"csrf_token": csrf_token(browser), "passkey": passkey}, status="*")
+        assert answer.status_int in (400, 404)
+        assert answer.content_type == "text/html"
+
     @pytest.mark.parametrize("path", PATHS)
     def test_of_17_kib_is_too_large(self, world: World, path: str) -> None:
         browser = world.person().sign_in().browser

@@ -29,7 +29,7 @@ def cors_tween_factory(handler: Handler, registry: dict[str, Settings]) -> Handl
 
     def tween(request: Request) -> Response:
         origin = request.headers.get("Origin", "")
-        if not request.environ.get("PATH_INFO", "").startswith(settings.json_prefixes):
+        if not request.environ.get("PATH_INFO", "").startswith(settings.program_prefixes):
             return handler(request)
         if origin not in settings.cors_allow_origins:
             response = handler(request)

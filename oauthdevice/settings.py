@@ -16,6 +16,7 @@ from .domain.clients import Client
 from .domain.identity_providers import BrokerProvider, Provider
 from .domain.other_network import OtherNetwork
 from .domain.rate_limits import DEFAULT_LIMITS, Limit
+from .domain.relying_party import RelyingParty, relying_party
 from .domain.scopes import DEFAULT_SCOPES, Scope
 from .stores.connections import EMBEDDED
 from .values import DAY, SECRET_MIN_CHARACTERS, Parse, SettingsError
@@ -65,6 +66,7 @@ class Settings:
     argon2_time_cost: int = option(3, values.whole(1, 100))
     cors_allow_origins: frozenset[str] = option(frozenset(), values.origins)
     accounts: str = option("", values.matching(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?", "a dotted name"))
+    passkeys: bool = option(True, values.switch)
     metrics: bool = option(True, values.switch)
     legacy_mounts: bool = option(False, values.switch)
     sso_timeout_seconds: int = option(5, values.whole(1, 60))
@@ -104,10 +106,33 @@ class Settings:
         return self.edition == ENTERPRISE
 
     @property
-    def json_prefixes(self) -> tuple[str, ...]:
-        """How the paths begin that are for programs; everything else is for people."""
+    def relying_party(self) -> RelyingParty:
+        """Who we are to a browser that uses passkeys."""
+        return relying_party(self.public_url)
+
+    @property
+    def why_no_passkeys(self) -> str:
+        """Why nobody signs in with a passkey here; "" where people may."""
+        if not self.passkeys:
+            return "switched off"
+        # A passkey belongs to a row of ours, and who may sign in is for the company to say.
+        return "the accounts are a company's own" if self.accounts else self.relying_party.problem
+
+    @property
+    def has_passkeys(self) -> bool:
+        """True where people may sign in with a passkey."""
+        return not self.why_no_passkeys
+
+    @property
+    def program_prefixes(self) -> tuple[str, ...]:
+        """How the paths begin that are for programs."""
         legacy = ("/v1/", "/console/api/") if self.legacy_mounts else ()
         return (self.api_prefix + "/", "/.well-known/", "/healthz", "/readyz", "/metrics", *legacy)
+
+    @property
+    def json_prefixes(self) -> tuple[str, ...]:
+        """How the paths begin that speak JSON, to programs or to the scripts of our own pages; others are pages."""
+        return (*self.program_prefixes, "/webauthn/")
 
 
 # What a client takes over where its section does not say.

@@ -15,6 +15,8 @@ from .domain.approval_seal import ApprovalSeal
 from .domain.approvals import Approvals
 from .domain.audit import Audit
 from .domain.bearers import Bearers
+from .domain.ceremonies import Ceremonies
+from .domain.challenges import Challenges
 from .domain.clients import Clients
 from .domain.device_flow import DeviceFlow
 from .domain.devices import Devices
@@ -23,6 +25,7 @@ from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
 from .domain.keys import derive_key
 from .domain.notices import Notices
+from .domain.passkeys import Passkeys
 from .domain.ports import (
     AccountDirectory,
     AccountStore,
@@ -49,11 +52,13 @@ from .metrics import Meter, Timed
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
+from .stores.challenges import RedisChallengeStore
 from .stores.connections import connect
 from .stores.directory import DirectoryAccountStore, DirectorySessionStore
 from .stores.handshakes import RedisHandshakeStore
 from .stores.heartbeat import Heartbeat
 from .stores.notices import SQLNoticeStore
+from .stores.passkeys import SQLPasskeyStore
 from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
@@ -72,6 +77,7 @@ class Services:
     sso: SSO
     approval_seal: ApprovalSeal
     accounts: Accounts
+    passkeys: Passkeys
     bearers: Bearers
     scopes: Scopes
     sessions: Sessions
@@ -117,6 +123,15 @@ def build_services(
     audit = Audit(ledger, clock, meter)
     limits = RateLimits(_timed(RedisLimitStore(client, prefix), "redis"), settings.limits, audit, meter)
     hasher = PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib)
+    accounts = Accounts(
+        store=account_store,
+        limits=limits,
+        audit=audit,
+        hasher=hasher,
+        clock=clock,
+        sign_in_lifetime_seconds=settings.sign_in_lifetime_seconds,
+        directory=directory,
+    )
     clients = Clients(settings.clients, hasher, limits)
     scopes = Scopes(settings.scopes, settings.ignored_scopes)
     prefixes = TokenPrefixes(
@@ -197,14 +212,15 @@ def build_services(
             clock=clock,
         ),
         approval_seal=ApprovalSeal(settings.secrets, clock),
-        accounts=Accounts(
-            store=account_store,
+        accounts=accounts,
+        passkeys=Passkeys(
+            store=_timed(SQLPasskeyStore(database), "database"),
+            accounts=accounts,
+            ceremonies=Ceremonies(settings.relying_party),
+            challenges=Challenges(_timed(RedisChallengeStore(client, prefix), "redis"), clock, settings.secrets),
             limits=limits,
             audit=audit,
-            hasher=hasher,
             clock=clock,
-            sign_in_lifetime_seconds=settings.sign_in_lifetime_seconds,
-            directory=directory,
         ),
         bearers=bearers,
         scopes=scopes,
@@ -294,6 +310,7 @@ def includeme(config: Configurator) -> None:
         "sso": services.sso,
         "approval_seal": services.approval_seal,
         "accounts": services.accounts,
+        "passkeys": services.passkeys,
         "bearers": services.bearers,
         "sessions": services.sessions,
         "devices": services.devices,

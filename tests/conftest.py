@@ -247,13 +247,13 @@ def world(make: WorldMaker) -> World:
 
 @pytest.fixture
 def make_live(any_database_url: str, any_redis_url: str, clock: Clock) -> Iterator[WorldMaker]:
-    """Makes worlds that listen on `world.settings.public_url`."""
+    """Makes worlds that listen on `world.settings.public_url`, by the name of `host`."""
     with contextlib.ExitStack() as stack:
 
-        def maker(**options: str) -> World:
+        def maker(host: str = "127.0.0.1", **options: str) -> World:
             listener = stack.enter_context(socket.socket())
             listener.bind(("127.0.0.1", 0))
-            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            url = f"http://{host}:{listener.getsockname()[1]}"
             given = {"database_url": any_database_url, "redis_url": any_redis_url, "public_url": url, **options}
             one = make_world(**given, clock=clock)
             stack.callback(close, one)

@@ -1,6 +1,7 @@
 """`oauthdevice-admin` on a database of its own: what it does, and the one line where it refuses."""
 
 import io
+import json
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -16,6 +17,7 @@ from oauthdevice.settings import Settings, read_settings
 from oauthdevice.stores.sql import create_database
 from oauthdevice.wiring import Services, build_services
 
+from .authenticators import Authenticator
 from .factories import PASSWORD, SECRET
 
 INI = f"""
@@ -254,6 +256,22 @@ class TestAccount:
         assert capsys.readouterr().out == "enabled ada@example.com\n"
         assert services.accounts.signed_in(key) is None
         assert services.accounts.sign_in(ada, PASSWORD, ADDRESS).account.active
+
+    def test_its_passkeys_are_listed_and_removed(
+        self, admin: Admin, ada: str, services: Services, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        account, passkey = services.accounts.named(ada), Authenticator()
+        options = services.passkeys.begin_adding(account, PASSWORD, "a browser", ADDRESS)
+        services.passkeys.add(account, "laptop", json.dumps(passkey.create(options)), "a browser", ADDRESS)
+        assert admin("account", "passkeys", "list", ada) == 0
+        assert re.fullmatch(r"laptop\t[0-9T:-]+Z\tnever\n", capsys.readouterr().out)
+        key = services.accounts.sign_in(ada, PASSWORD, ADDRESS).key
+        assert admin("account", "passkeys", "remove", ada) == 0
+        assert capsys.readouterr().out == "removed 1 passkeys of ada@example.com\n"
+        assert services.passkeys.of(account) == []
+        assert services.accounts.signed_in(key) is None
+        assert admin("account", "passkeys", "remove", "nobody@example.com") == 1
+        assert refused(capsys) == "There is no account with this e-mail."
 
     def test_a_new_password_replaces_the_old_and_signs_out_everywhere(
         self, admin: Admin, ada: str, services: Services, capsys: pytest.CaptureFixture[str]

@@ -84,6 +84,7 @@ class TestCheck:
         assert told["clock"].startswith("ok +") or told["clock"].startswith("ok -")
         assert told["eviction"] == "ok noeviction"
         assert told["clients"] == "ok difyctl"
+        assert told["passkeys"] == "ok on, for login.example.com"
         assert "sso" not in told
 
     def test_everything_that_is_away_is_told_at_once(self, operator: Operator) -> None:
@@ -117,6 +118,11 @@ class TestCheck:
         at_migration(sqlite_url, "1975ea83b712")
         status, told = operator.check(database_url=sqlite_url, redis_url=redis_server.url)
         assert (status, told["migrations"].split(",")[0]) == (1, "BAD at 1975ea83b712")
+
+    def test_why_there_are_no_passkeys(self, operator: Operator) -> None:
+        assert operator.check(more="oauthdevice.passkeys = off")[1]["passkeys"] == "ok off: switched off"
+        told = operator.check(public_url="http://login.example.com")[1]
+        assert told["passkeys"] == "ok off: public_url is neither https nor localhost"
 
     def test_an_address_without_tls(self, operator: Operator, sqlite_url: str, redis_server: RedisServer) -> None:
         given = {"database_url": sqlite_url, "redis_url": redis_server.url, "public_url": "http://login.example.com"}

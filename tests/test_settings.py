@@ -276,6 +276,7 @@ class TestDefaults:
             "identity_providers": {},
             "accounts": "",
             "metrics": True,
+            "passkeys": True,
             "api_prefix": "/openapi/v1",
             "database_pool_size": 5,
             "database_pool_overflow": 10,

@@ -4,6 +4,7 @@ import argparse
 import getpass
 import sys
 
+from ..domain.answers import iso
 from ..settings import Settings
 from .commands import Commands, add_command, services_of
 
@@ -22,8 +23,16 @@ def _add_account_commands(commands: Commands) -> None:
     add_command(commands, "disable", "end every session of an account and let it start none", _disable, "email")
     add_command(commands, "enable", "let a disabled account sign in again", _enable, "email")
     password = add_command(commands, "set-password", "a new password; signs out everywhere", _set_password, "email")
+    _add_passkey_commands(commands)
     for command in (add, password):
         command.add_argument("--password-stdin", action="store_true", help="read the password from standard input")
+
+
+def _add_passkey_commands(commands: Commands) -> None:
+    passkeys = commands.add_parser("passkeys", help="list and remove the passkeys of an account")
+    nested = passkeys.add_subparsers(required=True, metavar="COMMAND")
+    add_command(nested, "list", "tab-separated: name, added, last used", _list_passkeys, "email")
+    add_command(nested, "remove", "remove all of them, as of a lost device; signs out", _remove_passkeys, "email")
 
 
 def _add_workspace_commands(commands: Commands) -> None:
@@ -60,6 +69,19 @@ def _set_password(settings: Settings, options: argparse.Namespace) -> None:
     with services_of(settings) as services:
         services.accounts.set_password(options.email, _password(options))
         print(f"set the password of {options.email}")
+
+
+def _list_passkeys(settings: Settings, options: argparse.Namespace) -> None:
+    with services_of(settings) as services:
+        for one in services.passkeys.of(services.accounts.named(options.email)):
+            passkey = one.passkey
+            used = iso(passkey.last_used_at) if passkey.last_used_at else "never"
+            print(passkey.name, iso(passkey.created_at), used, sep="\t")
+
+
+def _remove_passkeys(settings: Settings, options: argparse.Namespace) -> None:
+    with services_of(settings) as services:
+        print(f"removed {services.passkeys.remove_all(options.email)} passkeys of {options.email}")
 
 
 def _add_workspace(settings: Settings, options: argparse.Namespace) -> None:

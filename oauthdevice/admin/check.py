@@ -44,6 +44,8 @@ def findings(settings: Settings, services: Services) -> Iterator[Finding]:
     yield from _database(services)
     yield from _redis(settings, services)
     names = ", ".join(client for client, one in settings.clients.items() if one.device_flow)
+    on = f"on, for {settings.relying_party.id}"
+    yield Finding("passkeys", on if settings.has_passkeys else f"off: {settings.why_no_passkeys}")
     yield Finding("clients", names or "none may start a device authorization", bool(names))
     yield from _mail(services)
     yield from _identity_providers(settings, services)

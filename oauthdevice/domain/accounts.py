@@ -54,29 +54,19 @@ class Accounts:
         self._nobody = hasher.hash(secrets.token_urlsafe(16))
 
     def sign_in(self, email: str, password: str, address: str) -> SignIn:
-        """Raises LoginFailed, RateLimited, StoreUnavailable.
+        """Raises LoginFailed, RateLimited, StoreUnavailable."""
+        return self.begin(self._checked(email, password, address), address)
 
-        Attempts are counted before the password is looked at, and given back after a success.
-        """
-        who, where = email.strip().casefold(), network(address)
-        self._limits.reserve("login_address", where)
-        self._limits.reserve("login_account", who)
-        try:
-            account = self._verified(email, password)
-        except Unavailable:
-            self._limits.refund("login_account", who)
-            self._limits.refund("login_address", where)
-            raise
-        if account is None:
-            self._audit.record(Event.LOGIN_FAILED, subject=f"email:{who}", address=address)
-            raise LoginFailed()
-        # The address gets only this attempt back: a guesser with one good account gains nothing.
-        self._limits.refund("login_address", where)
-        self._limits.clear("login_account", who)
+    def confirm(self, account: Account, password: str, address: str) -> None:
+        """Return if who is signed in knows the password too. Raises as `sign_in` does."""
+        self._checked(account.email, password, address)
+
+    def begin(self, account: Account, address: str, reason: str = "") -> SignIn:
+        """Sign in a person who has shown to have this account; `reason` says how, if not with the password."""
         key = secrets.token_urlsafe(32)
         now = self._clock()
         self._store.add_sign_in(account.id, credential_digest(key), now, now + self._sign_in_lifetime)
-        self._audit.record(Event.LOGIN, subject=AccountSubject(account.id), address=address)
+        self._audit.record(Event.LOGIN, subject=AccountSubject(account.id), address=address, reason=reason)
         return SignIn(key, account)
 
     def signed_in(self, key: str) -> Account | None:
@@ -105,11 +95,11 @@ class Accounts:
     def set_password(self, email: str, password: str) -> None:
         """Replace the password and sign the person out everywhere. Raises NoSuchAccount, InvalidRequest."""
         self._check_ours()
-        self._store.set_password_hash(self._named(email).id, self._hash(password), end_sign_ins=True)
+        self._store.set_password_hash(self.named(email).id, self._hash(password), end_sign_ins=True)
 
     def set_active(self, email: str, active: bool) -> None:
         """Enable or disable; disabling ends every sign-in and every session. Raises NoSuchAccount."""
-        account = self._named(email)
+        account = self.named(email)
         for session_id in self._store.set_active(account.id, active, self._clock()):
             subject = AccountSubject(account.id)
             self._audit.record(Event.REVOKED, token_id=session_id, subject=subject, reason="account disabled")
@@ -117,6 +107,13 @@ class Accounts:
     def all(self) -> list[Account]:
         """Every account, oldest first."""
         return self._store.all()
+
+    def named(self, email: str) -> Account:
+        """The account of an e-mail, active or not. Raises NoSuchAccount."""
+        account = self._store.by_email(email.strip())
+        if account is None:
+            raise NoSuchAccount()
+        return account
 
     def add_workspace(self, name: str) -> str:
         """The id of a new workspace. Raises WorkspaceExists, InvalidRequest."""
@@ -132,18 +129,34 @@ class Accounts:
         self._check_ours()
         if not role or len(role) > 32 or not _is_text(role):
             raise InvalidRequest("A role is 1 to 32 printable characters.")
-        if not self._store.join_workspace(workspace, self._named(email).id, role, self._clock()):
+        if not self._store.join_workspace(workspace, self.named(email).id, role, self._clock()):
             raise NoSuchWorkspace()
-
-    def _named(self, email: str) -> Account:
-        account = self._store.by_email(email.strip())
-        if account is None:
-            raise NoSuchAccount()
-        return account
 
     def _check_ours(self) -> None:
         if self._directory is not None:
             raise InvalidRequest("Accounts are kept elsewhere: see the setting oauthdevice.accounts.")
+
+    def _checked(self, email: str, password: str, address: str) -> Account:
+        """The account of an e-mail and its password.
+
+        Attempts are counted before the password is looked at, and given back after a success.
+        """
+        who, where = email.strip().casefold(), network(address)
+        self._limits.reserve("login_address", where)
+        self._limits.reserve("login_account", who)
+        try:
+            account = self._verified(email, password)
+        except Unavailable:
+            self._limits.refund("login_account", who)
+            self._limits.refund("login_address", where)
+            raise
+        if account is None:
+            self._audit.record(Event.LOGIN_FAILED, subject=f"email:{who}", address=address)
+            raise LoginFailed()
+        # The address gets only this attempt back: a guesser with one good account gains nothing.
+        self._limits.refund("login_address", where)
+        self._limits.clear("login_account", who)
+        return account
 
     def _verified(self, email: str, password: str) -> Account | None:
         if self._directory is not None:

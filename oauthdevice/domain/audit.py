@@ -35,6 +35,8 @@ class Event(Enum):
     EXPIRED = "expired"
     LOGIN = "login"
     LOGIN_FAILED = "login_failed"
+    PASSKEY_ADDED = "passkey_added"
+    PASSKEY_REMOVED = "passkey_removed"
     LIMITED = "limited"
     USER_CODES_LENGTHENED = "user_codes_lengthened"
 

@@ -130,6 +130,20 @@ class LoginFailed(DomainError):
     description = "E-mail or password is wrong."
 
 
+class PasskeyRefused(DomainError):
+    """A passkey was not accepted; why is for the log, so that nothing can be probed."""
+
+    error = "passkey_refused"
+    description = "The passkey was not accepted."
+
+
+class TooManyPasskeys(DomainError):
+    """The account has as many passkeys as one may have."""
+
+    error = "too_many_passkeys"
+    description = "The account has as many passkeys as an account may have. Remove one first."
+
+
 class CSRFMismatch(DomainError):
     """The CSRF token or the origin of the request does not fit the session."""
 
@@ -355,6 +369,13 @@ class DeviceEnded(DomainError):
 
     error = "device_ended"
     description = "The device was ended already."
+
+
+class NoSuchPasskey(DomainError):
+    """The passkey is unknown, removed or another account's; which, is told to nobody."""
+
+    error = "not_found"
+    description = "There is no such passkey."
 
 
 class AccountExists(DomainError):

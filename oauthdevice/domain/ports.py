@@ -14,6 +14,7 @@ from .bearers import Bearer, Cached
 from .device_authorization import AuthorizationRequest, DeviceAuthorization
 from .identity_providers import Handshake, ProviderAnswer
 from .notices import NewDeviceMail, Notice
+from .passkeys import Passkey
 from .rate_limits import Limit
 from .sessions import NewSession, Session
 from .subjects import Account, ExternalSubject
@@ -107,6 +108,13 @@ class HandshakeStore(Protocol):
 
     def spend(self, state: str) -> bool:
         """Forget it. True for the one caller who did."""
+
+
+class ChallengeStore(Protocol):
+    """The challenges that were used, for as long as one is good."""
+
+    def spend(self, digest: str) -> bool:
+        """Remember it. True for the one caller who is the first. Atomic."""
 
 
 class IdentityProvider(Protocol):
@@ -268,6 +276,31 @@ class AccountStore(Protocol):
 
     def join_workspace(self, workspace: str, account_id: str, role: str, now: datetime) -> bool:
         """Make the account a member of the workspace with this id or name; False where there is none."""
+
+
+class PasskeyStore(Protocol):
+    """The passkeys of accounts. Each method is one transaction."""
+
+    def add(self, passkey: Passkey, at_most: int) -> None:
+        """Raises TooManyPasskeys where its account has `at_most`, PasskeyRefused where its credential is known."""
+
+    def of(self, account_id: str) -> Sequence[Passkey]:
+        """Those of an account, oldest first."""
+
+    def by_credential(self, credential_id: bytes) -> tuple[Passkey, Account] | None:
+        """A passkey and whose it is, active or not; None where it is unknown."""
+
+    def used(self, passkey_id: str, sign_count: int, now: datetime) -> bool:
+        """Remember a use. False, and nothing written, where the count has not grown from one use to the next.
+
+        An authenticator that always tells 0 does not count.
+        """
+
+    def remove(self, account_id: str, passkey_id: str) -> Passkey | None:
+        """What was removed; None where this account has no such passkey."""
+
+    def remove_all(self, account_id: str) -> Sequence[Passkey]:
+        """Every passkey of an account, and every sign-in of it. What was removed."""
 
 
 class AccountDirectory(Protocol):

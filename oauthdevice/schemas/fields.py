@@ -105,6 +105,12 @@ class DeviceLabel(Field):
     validator = staticmethod(_label)
 
 
+class PasskeyId(Field):
+    """As we make them; whose it is, is the domain's to say."""
+
+    validator = staticmethod(_matches(r"[0-9a-f-]{36}"))
+
+
 class WholeNumber(colander.SchemaType):
     """Decimal digits and nothing else, as an int."""
 

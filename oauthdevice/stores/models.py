@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import DateTime, ForeignKey, Index, MetaData, String, Text, text
+from sqlalchemy import BigInteger, DateTime, ForeignKey, Index, MetaData, String, Text, text
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
@@ -94,7 +94,8 @@ class PasskeyRow(Base):
     name: Mapped[str] = mapped_column(String(128))
     # Words of WebAuthn between spaces, such as `internal hybrid`.
     transports: Mapped[str] = mapped_column(Text)
-    sign_count: Mapped[int]
+    # 32 bits without a sign.
+    sign_count: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)
     # NULL: never used.
     last_used_at: Mapped[datetime | None] = mapped_column(UTCDateTime)

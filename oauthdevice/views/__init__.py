@@ -1,8 +1,12 @@
 """HTTP in, HTTP out: read what was validated, call one service, shape the answer."""
 
+import logging
+
 from pyramid.config import Configurator
 
 from ..settings import Settings
+
+log = logging.getLogger(__name__)
 
 
 def includeme(config: Configurator) -> None:
@@ -21,4 +25,8 @@ def includeme(config: Configurator) -> None:
     config.include(".pages")
     config.include(".devices")
     config.include(".undo")
+    if settings.has_passkeys:
+        config.include(".passkeys")
+    elif settings.passkeys:
+        log.info("no passkeys: %s", settings.why_no_passkeys)
     config.include(".errors")

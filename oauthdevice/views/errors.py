@@ -26,15 +26,18 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.NoApproval: 401,
     errors.InsufficientScope: 403,
     errors.CSRFMismatch: 403,
+    errors.PasskeyRefused: 403,
     errors.EmailBelongsToAccount: 403,
     errors.OtherNetworkBlocked: 403,
     errors.ConfirmationRequired: 403,
     errors.ConfirmationFailed: 403,
     errors.ExpiredOrUnknown: 404,
     errors.NoSuchSession: 404,
+    errors.NoSuchPasskey: 404,
     errors.UserCodeGone: 404,
     errors.AlreadyResolved: 409,
     errors.AlreadyClaimed: 409,
+    errors.TooManyPasskeys: 409,
     errors.UserCodeNotPending: 409,
     errors.UndoMalformed: 404,
     errors.UndoExpired: 410,
@@ -144,7 +147,7 @@ def status_of(error: errors.DomainError) -> int:
 
 
 def is_page(request: Request) -> bool:
-    """True where a person is looking, and not a program."""
+    """True where a person is looking, and not a program or a script."""
     # Not request.path_info, which cannot be read where the path is no UTF-8.
     return not request.environ.get("PATH_INFO", "").startswith(request.options.json_prefixes)
 

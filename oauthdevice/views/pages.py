@@ -15,6 +15,7 @@ from pyramid.request import Request
 from pyramid.response import Response
 from pyramid.static import QueryStringConstantCacheBuster
 
+from ..domain.accounts import SignIn
 from ..domain.codes import USER_CODE_ALPHABET, format_user_code, normalise_user_code, strip_user_code
 from ..domain.errors import (
     SSO_ERRORS,
@@ -123,9 +124,7 @@ def post_login(request: Request) -> Answer:
     except LoginFailed as error:
         again = bool(form["again"] and waiting_code(request))
         return login_page(request, email=form["email"], problem="failed", status=status_of(error), again=again)
-    remember_sign_in(request, sign_in.key, kept=(_USER_CODE, _GOING_TO))
-    note_sign_in(request, waiting_code(request), sign_in.account)
-    return _go_on(request)
+    return go_on_as(request, sign_in)
 
 
 def show_consent(request: Request) -> Answer:
@@ -274,6 +273,13 @@ def sign_in_first(request: Request) -> HTTPSeeOther:
     """To the sign-in, and from there back to this page."""
     request.session[_GOING_TO] = request.path_info
     return go(request, "/login")
+
+
+def go_on_as(request: Request, sign_in: SignIn) -> HTTPSeeOther:
+    """This browser is signed in from now on, and goes on to where the person was going."""
+    remember_sign_in(request, sign_in.key, kept=(_USER_CODE, _GOING_TO))
+    note_sign_in(request, waiting_code(request), sign_in.account)
+    return _go_on(request)
 
 
 def _decider(request: Request, user_code: str) -> Decider | None:

@@ -62,11 +62,13 @@ def chromium() -> Iterator[Browser]:
 class Watch:
     """Sees what no page of ours may do; `problems` must be empty at the end of a test.
 
-    `elsewhere` are the other origins that a person may go to, and that no page of ours may load anything from.
+    `elsewhere` are the other origins that a person may go to, and that no page of ours may load anything from;
+    `may_refuse` the paths that a script of ours asks and that refuse it in this test.
     """
 
     origin: str
     elsewhere: list[str] = field(default_factory=list)
+    may_refuse: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     posts: list[str] = field(default_factory=list)
 
@@ -85,7 +87,8 @@ class Watch:
             self.posts.append(request.url.removeprefix(self.origin))
 
     def _response(self, response: Response) -> None:
-        if response.status >= 400 and not response.request.is_navigation_request():
+        expected = response.url.removeprefix(self.origin) in self.may_refuse and response.status < 500
+        if response.status >= 400 and not response.request.is_navigation_request() and not expected:
             self.problems.append(f"{response.status}: {response.url}")
 
     def _console(self, message: ConsoleMessage) -> None:

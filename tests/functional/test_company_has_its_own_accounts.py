@@ -83,6 +83,12 @@ class TestSomebodyOfTheCompany:
         assert sign_in(company.browser(), password="daisies").status_int == 401
         assert sign_in(company.browser(), email="nobody@example.com").status_int == 401
 
+    def test_has_no_passkeys_here(self, company: World) -> None:
+        browser = company.browser()
+        assert "passkey" not in browser.get("/login").text
+        sign_in(browser)
+        browser.get("/passkeys", status=404)
+
     def test_is_told_as_the_company_knows_them_now(self, company: World, directory: Directory) -> None:
         device = company.device().ask()
         allow(company, device)

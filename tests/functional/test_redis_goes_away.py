@@ -11,6 +11,7 @@ from oauthdevice.domain.codes import new_device_code
 from ..conftest import WorldMaker
 from ..factories import API, APPROVE, CODE, DENY, LOOKUP, Person, World
 from ..servers import RedisServer, wait_until
+from .test_person_signs_in_with_a_passkey import SIGN_IN, add, options_to_sign, send, signed_in_as
 
 
 @pytest.fixture
@@ -58,6 +59,18 @@ def start_sign_in(person: Person) -> TestResponse:
 
 
 class TestRedisGoesAway:
+    def test_nobody_signs_in_with_a_passkey_and_afterwards_the_same_answer_counts(
+        self, world: World, own_redis_server: RedisServer
+    ) -> None:
+        passkey = add(world.person().sign_in())
+        browser = world.browser()
+        answer = passkey.get(options_to_sign(browser))
+        stop(world, own_redis_server)
+        assert_unavailable(send(browser, SIGN_IN, credential=answer))
+        assert signed_in_as(browser) == ""
+        own_redis_server.start()
+        assert send(browser, SIGN_IN, credential=answer).status_int == 200
+
     def test_a_device_cannot_start_and_can_afterwards(self, world: World, own_redis_server: RedisServer) -> None:
         stop(world, own_redis_server)
         for _ in range(3):

@@ -21,7 +21,15 @@ from .domain.external_subjects import ExternalSubjects
 from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
 from .domain.keys import derive_key
-from .domain.ports import AccountDirectory, AccountStore, AuthorizationStore, Clock, IdentityProvider, SessionStore
+from .domain.ports import (
+    AccountDirectory,
+    AccountStore,
+    AuthorizationStore,
+    Clock,
+    IdentityProvider,
+    Places,
+    SessionStore,
+)
 from .domain.rate_limits import RateLimits
 from .domain.redemption import Redeemer
 from .domain.refresh import Refresher
@@ -38,6 +46,7 @@ from .stores.connections import connect
 from .stores.directory import DirectoryAccountStore, DirectorySessionStore
 from .stores.handshakes import RedisHandshakeStore
 from .stores.heartbeat import Heartbeat
+from .stores.places import BadPlaceDatabase, MaxMindPlaces, NoPlaces
 from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
@@ -131,6 +140,7 @@ def build_services(
         scopes=scopes,
         limits=limits,
         user_code_keys=user_code_keys,
+        places=_places(settings),
         audit=audit,
     )
     refresher = Refresher(
@@ -202,6 +212,16 @@ def _directory(settings: Settings) -> AccountDirectory | None:
     except (ImportError, AttributeError) as error:
         raise SettingsError("oauthdevice.accounts", f"cannot be imported: {error}") from error
     return _timed(directory, "accounts")
+
+
+def _places(settings: Settings) -> Places:
+    """Where addresses are said to be. Raises SettingsError."""
+    if not settings.place_database:
+        return NoPlaces()
+    try:
+        return MaxMindPlaces(settings.place_database)
+    except BadPlaceDatabase as error:
+        raise SettingsError("oauthdevice.place_database", str(error)) from error
 
 
 def _redis(settings: Settings) -> redis.Redis:

@@ -239,6 +239,7 @@ class TestDefaults:
             "identity_providers": {},
             "accounts": "",
             "metrics": True,
+            "place_database": "",
             "api_prefix": "/openapi/v1",
             "database_pool_size": 5,
             "database_pool_overflow": 10,

@@ -9,8 +9,9 @@ from .audit import Audit, Event, SessionFacts
 from .clients import Client, Clients
 from .device_authorization import AuthorizationRequest, DeviceAuthorization, State, approve, claim, deny
 from .errors import AlreadyResolved, ExpiredOrUnknown, NotOpened, lost_every_race
-from .ports import AuthorizationStore, Stored
-from .rate_limits import RateLimits, is_same_network, network
+from .places import Place, is_same_country
+from .ports import AuthorizationStore, Places, Stored
+from .rate_limits import UNKNOWN, RateLimits, is_same_network, network
 from .scopes import Scope, Scopes
 from .subjects import Account, Approval, Decider, Subject
 
@@ -32,8 +33,10 @@ class LookedUp:
 class Opened:
     """What a person sees before deciding.
 
-    `user_code` is formatted. `address` is where the request came from; `same_network` says whether
-    the person's browser shares it. `age` and `remaining` are by the store's clock.
+    `user_code` is formatted. `address` is where the request came from, `network` all that counts as one
+    address with it, "" where that is no more; `same_network` says whether the person's browser shares
+    it. `place` is None where no database knows it, `same_country` where none knows it of both. `age` and
+    `remaining` are by the store's clock.
     """
 
     user_code: str
@@ -41,7 +44,10 @@ class Opened:
     device_label: str | None
     scopes: tuple[Scope, ...]
     address: str
+    network: str
     same_network: bool
+    place: Place | None
+    same_country: bool | None
     issued_at: datetime
     age: timedelta
     remaining: timedelta
@@ -58,12 +64,14 @@ class Approvals:
         scopes: Scopes,
         limits: RateLimits,
         user_code_keys: Sequence[bytes],
+        places: Places,
         audit: Audit,
     ) -> None:
         self._store = store
         self._clients = clients
         self._scopes = scopes
         self._limits = limits
+        self._places = places
         self._audit = audit
         # The key of the secret in force, then those of earlier ones: a code may wait while it changes.
         self._user_code_keys = user_code_keys
@@ -225,6 +233,8 @@ class Approvals:
     def _opened(self, user_code: str, stored: Stored, subject: Subject, address: str) -> Opened:
         record = stored.record
         client = self._client_of(record)
+        source = record.request.address
+        place = self._places.find(source)
         return Opened(
             user_code=codes.format_user_code(codes.normalise_user_code(user_code) or ""),
             client=client,
@@ -232,8 +242,11 @@ class Approvals:
             scopes=tuple(
                 self._scopes.described(self._scopes.granted(record.request.scopes, client.scopes, subject.subject_type))
             ),
-            address=record.request.address,
-            same_network=is_same_network(record.request.address, address),
+            address=source,
+            network="" if network(source) in (source, UNKNOWN) else network(source),
+            same_network=is_same_network(source, address),
+            place=place,
+            same_country=is_same_country(place, self._places.find(address)),
             issued_at=record.issued_at,
             age=stored.now - record.issued_at,
             remaining=record.expires_at - stored.now,

@@ -13,6 +13,7 @@ from .audit import AuditEvent
 from .bearers import Bearer, Cached
 from .device_authorization import AuthorizationRequest, DeviceAuthorization
 from .identity_providers import Handshake, ProviderAnswer
+from .places import Place
 from .rate_limits import Limit
 from .sessions import NewSession, Session
 from .subjects import Account, ExternalSubject
@@ -93,6 +94,13 @@ class Meter(Protocol):
 
     def redeemed(self, client_id: str, seconds: float) -> None:
         """A token was given, so many seconds after its codes."""
+
+
+class Places(Protocol):
+    """Where addresses are said to be."""
+
+    def find(self, address: str) -> Place | None:
+        """The place of an address, or None where nothing is known of it."""
 
 
 class HandshakeStore(Protocol):

@@ -10,6 +10,7 @@ from ..domain.answers import iso
 from ..domain.codes import format_user_code
 from ..domain.errors import SSO_ERRORS, DomainError, NoApproval, SSOFailed
 from ..domain.identity_providers import ProviderAnswer
+from ..domain.places import ENGLISH
 from ..schemas.account import user_code_request
 from ..schemas.body import deserialise, read_query, validate_body, validate_query
 from ..schemas.sso import initiate_request, provider_answer
@@ -92,9 +93,14 @@ def get_approval_context(request: Request) -> dict[str, Any]:
         "client_id": opened.client.client_id,
         "client_name": opened.client.name,
         "device_label": opened.device_label,
-        "scopes": [{"name": one.name, "text": one.text} for one in opened.scopes],
+        "scopes": [{"name": one.name, "text": one.text, "sensitive": one.sensitive} for one in opened.scopes],
+        "access_expires_in": int(opened.client.access_lifetime.total_seconds()),
+        "access_renewable_for": int(opened.client.renewable.total_seconds()) if opened.client.renewable else None,
         "address": opened.address,
+        "network": opened.network or opened.address,
         "same_network": opened.same_network,
+        "place": opened.place.told(ENGLISH) if opened.place else None,
+        "same_country": opened.same_country,
         "issued_at": iso(opened.issued_at),
         "expires_in_remaining": int(opened.remaining.total_seconds()),
     }

@@ -68,7 +68,7 @@ class TestAPersonDecides:
         assert visitor.email in row(page, "Your account")
         assert re.match(r"Just now|\d+ seconds? ago", row(page, "When"))
         assert re.search(r"expires in 1[45] minutes", row(page, "Time left"))
-        assert page.get_by_role("listitem").all_inner_texts() == ["Run apps", "See your workspaces"]
+        assert page.get_by_role("main").get_by_role("listitem").all_inner_texts() == ["Run apps", "See your workspaces"]
         expect(page.get_by_text("It comes from another network than this browser.")).to_be_visible()
 
     def test_a_device_in_the_same_network_is_said_to_be_there(self, live: World, visitor: Visitor) -> None:

@@ -25,6 +25,7 @@ from .domain.ports import (
     AccountDirectory,
     AccountStore,
     AuthorizationStore,
+    BurnStore,
     Clock,
     IdentityProvider,
     Places,
@@ -33,15 +34,18 @@ from .domain.ports import (
 from .domain.rate_limits import RateLimits
 from .domain.redemption import Redeemer
 from .domain.refresh import Refresher
+from .domain.reports import Reports
 from .domain.scopes import Scopes
 from .domain.sessions import Registry, Sessions, TokenPrefixes
 from .domain.sso import SSO
 from .domain.token_endpoint import TokenEndpoint
+from .domain.user_codes import UserCodes
 from .identity_providers import Unreachable, speak_to
 from .metrics import Meter, Timed
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
+from .stores.burns import RedisBurnStore
 from .stores.connections import connect
 from .stores.directory import DirectoryAccountStore, DirectorySessionStore
 from .stores.handshakes import RedisHandshakeStore
@@ -62,6 +66,7 @@ class Services:
     device_flow: DeviceFlow
     token_endpoint: TokenEndpoint
     approvals: Approvals
+    reports: Reports
     sso: SSO
     approval_seal: ApprovalSeal
     accounts: Accounts
@@ -134,12 +139,15 @@ def build_services(
         scopes=scopes,
         audit=audit,
     )
+    longest = max(one.device_code_lifetime_seconds for one in settings.clients.values())
+    burns: BurnStore = _timed(RedisBurnStore(client, prefix, longest, clock_offset), "redis")
+    user_codes = UserCodes(store=authorizations, burns=burns, keys=user_code_keys, audit=audit)
     approvals = Approvals(
         store=authorizations,
+        user_codes=user_codes,
         clients=clients,
         scopes=scopes,
         limits=limits,
-        user_code_keys=user_code_keys,
         places=_places(settings),
         audit=audit,
     )
@@ -154,10 +162,21 @@ def build_services(
         clock=clock,
     )
     bearers = Bearers(sessions=session_store, cache=cache, limits=limits, prefixes=prefixes, audit=audit, clock=clock)
+    reports = Reports(
+        store=authorizations,
+        user_codes=user_codes,
+        burns=burns,
+        sessions=session_store,
+        clients=clients,
+        limits=limits,
+        audit=audit,
+        clock=clock,
+    )
     return Services(
         device_flow=device_flow,
         token_endpoint=TokenEndpoint(clients, device_flow, refresher),
         approvals=approvals,
+        reports=reports,
         sso=SSO(
             declared=declared,
             providers=_speakers(settings, clock) if declared else {},
@@ -259,6 +278,7 @@ def includeme(config: Configurator) -> None:
     given = {
         "device_flow": services.device_flow,
         "approvals": services.approvals,
+        "reports": services.reports,
         "heartbeat": services.heartbeat,
         "sso": services.sso,
         "approval_seal": services.approval_seal,

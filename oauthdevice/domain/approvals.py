@@ -1,6 +1,6 @@
 """What the person drives: look a user_code up, open it, approve or deny it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -13,7 +13,8 @@ from .places import Place, is_same_country
 from .ports import AuthorizationStore, Places, Stored
 from .rate_limits import UNKNOWN, RateLimits, is_same_network, network
 from .scopes import Scope, Scopes
-from .subjects import Account, Approval, Decider, Subject
+from .subjects import Account, AccountSubject, Approval, Decider, Subject
+from .user_codes import UserCodes
 
 TRIES = 5
 # What becomes of a record; raises where it may not.
@@ -60,21 +61,20 @@ class Approvals:
         self,
         *,
         store: AuthorizationStore,
+        user_codes: UserCodes,
         clients: Clients,
         scopes: Scopes,
         limits: RateLimits,
-        user_code_keys: Sequence[bytes],
         places: Places,
         audit: Audit,
     ) -> None:
         self._store = store
+        self._user_codes = user_codes
         self._clients = clients
         self._scopes = scopes
         self._limits = limits
         self._places = places
         self._audit = audit
-        # The key of the secret in force, then those of earlier ones: a code may wait while it changes.
-        self._user_code_keys = user_code_keys
 
     def lookup(self, user_code: str, address: str) -> LookedUp:
         """Whether a user_code waits for a decision, and how many true seconds are left.
@@ -176,7 +176,7 @@ class Approvals:
             decided = decision(stored, client)
             if not lost:
                 # One decision, however many races it takes.
-                self._limits.hit(*_decisions_of(decider))
+                self._limits.hit(*decisions_of(decider.subject))
             if self._store.swap(stored, decided) is not None:
                 self._tell(decided, decider.subject, address)
                 return client
@@ -195,14 +195,7 @@ class Approvals:
         )
 
     def _find(self, user_code: str) -> Stored | None:
-        normalised = codes.normalise_user_code(user_code)
-        if normalised is None:
-            return None
-        for key in self._user_code_keys:
-            stored = self._store.find(codes.user_code_digest(key, normalised))
-            if stored is not None and not stored.record.is_expired(stored.now):
-                return stored
-        return None
+        return self._user_codes.find(user_code)
 
     def _find_or_count(self, user_code: str, decider: Decider | None) -> Stored:
         if isinstance(decider, Approval):
@@ -257,8 +250,8 @@ def _approval_id(decider: Decider) -> str | None:
     return decider.id if isinstance(decider, Approval) else None
 
 
-def _decisions_of(decider: Decider) -> tuple[str, str]:
+def decisions_of(subject: Subject) -> tuple[str, str]:
     """The limit on the decisions of one person, and its key."""
-    if isinstance(decider, Approval):
-        return "approve_external", decider.subject.email.casefold()
-    return "decide", decider.id
+    if isinstance(subject, AccountSubject):
+        return "decide", subject.account_id
+    return "approve_external", subject.email.casefold()

@@ -19,6 +19,12 @@ class _DecisionForm(colander.MappingSchema):
     decision = Field(validator=colander.OneOf(["approve", "deny"]))
 
 
+class _ReportForm(colander.MappingSchema):
+    # Missing on the page of an outcome: there the browser session knows it.
+    user_code = UserCode(missing="")
+
+
 enter_code_form = _EnterCodeForm()
 login_form = _LoginForm()
 decision_form = _DecisionForm()
+report_form = _ReportForm()

@@ -19,4 +19,5 @@ def includeme(config: Configurator) -> None:
     config.include(".heartbeat")
     config.include(".openapi")
     config.include(".pages")
+    config.include(".reports")
     config.include(".errors")

@@ -40,6 +40,11 @@ Answer: TypeAlias = dict[str, Any] | Response
 
 _USER_CODE = "user_code"
 _OUTCOME = "outcome"
+OUTCOMES = ("approved", "denied", "reported")
+# What came of a report.
+REPORT = "report"
+# Which request was decided here, for who then says that it was not theirs.
+DECIDED = "decided"
 
 
 def includeme(config: Configurator) -> None:
@@ -59,7 +64,7 @@ def includeme(config: Configurator) -> None:
         config.add_view(get, route_name=name, request_method="GET", renderer=template)
         config.add_view(post, route_name=name, request_method="POST", renderer=template)
         config.add_view(refuse_method, route_name=name, require_csrf=False)
-    for outcome in ("approved", "denied"):
+    for outcome in OUTCOMES:
         config.add_route(outcome, f"/device/{outcome}")
         template = f"oauthdevice:templates/{outcome}.html.jinja2"
         config.add_view(show_outcome, route_name=outcome, request_method="GET", renderer=template)
@@ -119,10 +124,10 @@ def show_consent(request: Request) -> Answer:
     user_code = waiting_code(request)
     if user_code is None:
         return go(request, "/device")
-    decider = _decider(request, user_code)
+    decider = decider_of(request, user_code)
     if decider is None:
         return go(request, "/login")
-    with _forgetting_a_dead_code(request):
+    with forgetting_a_dead_code(request):
         opened = _decisions(request, decider).open(user_code, decider, request.remote_addr or "")
     return {"account": request.account, "decider": decider, "opened": opened}
 
@@ -131,17 +136,15 @@ def post_consent(request: Request) -> Answer:
     """The decision: exactly one of any number counts."""
     parameters = read_body(request)
     form = deserialise(decision_form, parameters)
-    decider = _decider(request, form["user_code"])
+    decider = decider_of(request, form["user_code"])
     if decider is None:
-        # Who pressed a button must hear that it did nothing.
-        if request.options.has_sso:
-            raise NoApproval()
-        return go(request, "/login")
+        return nobody_decides(request)
     decisions = _decisions(request, decider)
     approved, address = form["decision"] == "approve", request.remote_addr or ""
     # One box a scope: the only parameter of ours that comes more than once.
     ticked = frozenset(value for name, value in parameters if name == "scope")
-    with _forgetting_a_dead_code(request):
+    decided = _decided(request, form["user_code"], decider)
+    with forgetting_a_dead_code(request):
         if approved:
             try:
                 client = decisions.approve(form["user_code"], decider, address, ticked, on_page=True)
@@ -150,19 +153,31 @@ def post_consent(request: Request) -> Answer:
                 return go(request, "/device/consent")
         else:
             client = decisions.deny(form["user_code"], decider, address)
+    request.session[DECIDED] = decided
+    return tell_outcome(request, "approved" if approved else "denied", client.name, decider)
+
+
+def tell_outcome(request: Request, outcome: str, client_name: str, decider: Decider | None) -> Response:
+    """The way to the page of an outcome; code and approval have served."""
     request.session.pop(_USER_CODE, None)
-    outcome = "approved" if approved else "denied"
-    request.session[_OUTCOME] = [outcome, client.name]
+    request.session[_OUTCOME] = [outcome, client_name]
     response = go(request, f"/device/{outcome}")
     if isinstance(decider, Approval):
         clear_approval(request, response)
     return response
 
 
+def nobody_decides(request: Request) -> Response:
+    """Who pressed a button must hear that it did nothing."""
+    if request.options.has_sso:
+        raise NoApproval()
+    return go(request, "/login")
+
+
 def refuse_method(request: Request) -> Answer:
     """Any method that the page does not take."""
     error = HTTPMethodNotAllowed()
-    error.allow = ("GET", "HEAD") if request.matched_route.name in ("approved", "denied") else ("GET", "HEAD", "POST")
+    error.allow = ("GET", "HEAD") if request.matched_route.name in OUTCOMES else ("GET", "HEAD", "POST")
     raise error
 
 
@@ -171,7 +186,12 @@ def show_outcome(request: Request) -> Answer:
     outcome, client_name = request.session.get(_OUTCOME, (None, None))
     if request.matched_route.name != outcome:
         return go(request, "/device")
-    return {"account": request.account, "client_name": client_name}
+    return {
+        "account": request.account,
+        "client_name": client_name,
+        "may_report": DECIDED in request.session,
+        "report": request.session.get(REPORT),
+    }
 
 
 def show_logout(request: Request) -> Answer:
@@ -189,7 +209,7 @@ def post_logout(request: Request) -> Answer:
 
 
 @contextmanager
-def _forgetting_a_dead_code(request: Request) -> Iterator[None]:
+def forgetting_a_dead_code(request: Request) -> Iterator[None]:
     """A code that can no longer be decided leaves the session; after any other error it stays."""
     try:
         yield
@@ -208,13 +228,22 @@ def waiting_code(request: Request) -> str | None:
     return user_code
 
 
-def _decider(request: Request, user_code: str) -> Decider | None:
+def decider_of(request: Request, user_code: str) -> Decider | None:
     """Who decides about this code: whom a provider has just vouched for, for this code, or the account."""
     approval: Approval | None = request.approval
     if approval is not None and approval.user_code == normalise_user_code(user_code):
         return approval
     account: Account | None = request.account
     return account
+
+
+def _decided(request: Request, user_code: str, decider: Decider) -> dict[str, Any]:
+    """What the browser session keeps of a decision, for `views.reports`. `external` is None for an account."""
+    if isinstance(decider, Approval):
+        subject = decider.subject
+        external = [subject.issuer, subject.subject_id, subject.email]
+        return {"user_code": user_code, "token_id": decider.authorization_id, "external": external}
+    return {"user_code": user_code, "token_id": request.approvals.facts(user_code).get("token_id"), "external": None}
 
 
 def _decisions(request: Request, decider: Decider) -> Any:

@@ -30,6 +30,8 @@ PAGE_CSP = (
 )
 API_CSP = "default-src 'none'; frame-ancestors 'none'"
 _SIGN_IN = "sign_in"
+# Codes that a person is to be warned about (`views.links`): no new session forgets them.
+LINKED = "linked"
 
 
 def includeme(config: Configurator) -> None:
@@ -113,7 +115,7 @@ def renew_session(request: Request) -> None:
 
 
 def _renew(request: Request, kept: tuple[str, ...]) -> None:
-    carried = {name: request.session[name] for name in kept if name in request.session}
+    carried = {name: request.session[name] for name in (*kept, LINKED) if name in request.session}
     request.session.invalidate()
     request.session.update(carried)
     request.session.new_csrf_token()

@@ -144,11 +144,13 @@ class Approvals:
         ticked: frozenset[str] | None = None,
         *,
         on_page: bool = False,
+        linked: bool = False,
     ) -> Client:
         """Let the client, which is returned, have a token. Of any number of decisions one wins.
 
         `ticked` are the optional scopes that the person left in; None leaves all. `on_page`: only
-        a code that this person has opened. Raises as `open` does, and NotOpened, ApprovalConsumed.
+        a code that this person has opened. `linked`: a page of another site sent them here, which is
+        audited. Raises as `open` does, and NotOpened, ApprovalConsumed.
         """
         subject = decider.subject
 
@@ -159,17 +161,17 @@ class Approvals:
                 raise NotOpened()
             return approve(stored.record, subject, granted, stored.now, _approval_id(decider))
 
-        return self._decide(user_code, decider, address, approved)
+        return self._decide(user_code, decider, address, approved, linked)
 
-    def deny(self, user_code: str, decider: Decider, address: str) -> Client:
-        """Refuse the client, which is returned. Raises as `open` does, and ApprovalConsumed."""
+    def deny(self, user_code: str, decider: Decider, address: str, *, linked: bool = False) -> Client:
+        """Refuse the client, which is returned. `linked` as in `approve`. Raises as `open`, and ApprovalConsumed."""
 
         def denied(stored: Stored, _: Client) -> DeviceAuthorization:
             return deny(stored.record, decider.subject, stored.now, _approval_id(decider))
 
-        return self._decide(user_code, decider, address, denied)
+        return self._decide(user_code, decider, address, denied, linked)
 
-    def _decide(self, user_code: str, decider: Decider, address: str, decision: Decision) -> Client:
+    def _decide(self, user_code: str, decider: Decider, address: str, decision: Decision, linked: bool) -> Client:
         for lost in range(TRIES):
             stored = self._find_or_count(user_code, decider)
             client = self._client_of(stored.record)
@@ -178,11 +180,11 @@ class Approvals:
                 # One decision, however many races it takes.
                 self._limits.hit(*decisions_of(decider.subject))
             if self._store.swap(stored, decided) is not None:
-                self._tell(decided, decider.subject, address)
+                self._tell(decided, decider.subject, address, linked)
                 return client
         raise lost_every_race()
 
-    def _tell(self, decided: DeviceAuthorization, subject: Subject, address: str) -> None:
+    def _tell(self, decided: DeviceAuthorization, subject: Subject, address: str, linked: bool) -> None:
         approved = decided.state is State.APPROVED
         self._audit.record(
             Event.APPROVED if approved else Event.DENIED,
@@ -192,6 +194,7 @@ class Approvals:
             device_label=decided.request.device_label,
             scopes=decided.granted if approved else decided.request.scopes,
             address=address,
+            reason="opened by a link on another site" if linked else "",
         )
 
     def _find(self, user_code: str) -> Stored | None:

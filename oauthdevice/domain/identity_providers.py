@@ -61,7 +61,8 @@ class Handshake:
     """One round trip to a provider, from the browser that began it and for one code.
 
     `state`, `nonce` and `code_verifier` are secrets of this trip. `browser` is the digest of a secret
-    in a cookie of the browser. `user_code` is normalised; `login_hint` is "" or an e-mail.
+    in a cookie of the browser. `user_code` is normalised; `login_hint` is "" or an e-mail. `linked`: a page
+    of another site sent the browser.
     """
 
     provider: str
@@ -72,6 +73,7 @@ class Handshake:
     user_code: str
     authorization_id: str
     login_hint: str = ""
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

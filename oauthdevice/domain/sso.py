@@ -77,10 +77,20 @@ class SSO:
         domain = email.strip().rpartition("@")[2].casefold()
         return next((one for one in self._declared.values() if domain in one.email_domains), None)
 
-    def begin(self, user_code: str, provider: str | None, browser: str, address: str, login_hint: str = "") -> str:
+    def begin(
+        self,
+        user_code: str,
+        provider: str | None,
+        browser: str,
+        address: str,
+        *,
+        login_hint: str = "",
+        linked: bool = False,
+    ) -> str:
         """The address at the provider to send this browser to.
 
-        `browser` is the secret in its cookie. `provider` may be None where there is only one. Raises
+        `browser` is the secret in its cookie. `provider` may be None where there is only one. `linked`: a
+        page of another site sent it here with the code. Raises
         InvalidUserCode, InvalidRequest, SSOInitiateFailed, RateLimited, StoreUnavailable.
         """
         self._limits.hit("sso_initiate", network(address))
@@ -98,6 +108,7 @@ class SSO:
             user_code=codes.normalise_user_code(user_code) or "",
             authorization_id=asked.id,
             login_hint=login_hint,
+            linked=linked,
         )
         address_there = self._providers[name].begin(handshake)
         self._store.keep(handshake)
@@ -130,6 +141,7 @@ class SSO:
             authorization_id=handshake.authorization_id,
             csrf_token=secrets.token_urlsafe(32),
             expires_at=self._clock() + timedelta(seconds=APPROVAL_SECONDS),
+            linked=handshake.linked,
         )
 
     def context(self, approval: Approval, address: str) -> Opened:
@@ -160,6 +172,7 @@ class SSO:
         ticked: frozenset[str] | None = None,
         *,
         on_page: bool = False,
+        linked: bool = False,
     ) -> Client:
         """Let the client, which is returned, have a token. See `Approvals.approve`.
 
@@ -172,15 +185,17 @@ class SSO:
         except SSOFailed as error:
             raise InvalidApproval(detail=error.detail) from error
         try:
-            return self._approvals.approve(user_code, approval, address, ticked, on_page=on_page)
+            return self._approvals.approve(
+                user_code, approval, address, ticked, on_page=on_page, linked=linked or approval.linked
+            )
         except (ExpiredOrUnknown, AlreadyResolved) as error:
             raise _no_longer_pending(error) from error
 
-    def deny(self, user_code: str, approval: Approval, address: str) -> Client:
+    def deny(self, user_code: str, approval: Approval, address: str, *, linked: bool = False) -> Client:
         """Refuse the client, which is returned. Raises as `approve` does; anybody who signed in may refuse."""
         _must_match(approval, user_code)
         try:
-            return self._approvals.deny(user_code, approval, address)
+            return self._approvals.deny(user_code, approval, address, linked=linked or approval.linked)
         except (ExpiredOrUnknown, AlreadyResolved) as error:
             raise _no_longer_pending(error) from error
 

@@ -75,7 +75,7 @@ class Approval:
 
     It lies in a cookie of its browser, encrypted. `id` is spent by the decision. `user_code` is
     normalised; `authorization_id` names the record behind it. `csrf_token` is what pages of others
-    must not know; `expires_at` is aware UTC.
+    must not know; `expires_at` is aware UTC. `linked`: a page of another site sent the browser with the code.
     """
 
     id: str
@@ -84,6 +84,7 @@ class Approval:
     authorization_id: str
     csrf_token: str
     expires_at: datetime
+    linked: bool = False
 
 
 # Who decides: a signed-in account, or an external subject with an approval. Both have a `subject`.

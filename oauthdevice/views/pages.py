@@ -34,6 +34,7 @@ from ..schemas.pages import decision_form, enter_code_form, login_form
 from ..security import forget_sign_in, remember_sign_in, renew_session
 from ..sso_cookies import clear_approval
 from .errors import status_of
+from .links import came_by_link, forget_link, is_from_another_site, remember_link
 
 # The values of the page's template, or an answer of its own.
 Answer: TypeAlias = dict[str, Any] | Response
@@ -85,7 +86,10 @@ def show_enter_code(request: Request) -> Answer:
         renew_session(request)
         request.session[_USER_CODE] = request.approval.user_code
         return go(request, "/device/consent")
-    return _enter_code_page(request, query.get("user_code", "")[:64])
+    user_code = query.get("user_code", "")[:64]
+    if user_code and is_from_another_site(request):
+        remember_link(request, user_code)
+    return _enter_code_page(request, user_code)
 
 
 def post_enter_code(request: Request) -> Answer:
@@ -129,7 +133,8 @@ def show_consent(request: Request) -> Answer:
         return go(request, "/login")
     with forgetting_a_dead_code(request):
         opened = _decisions(request, decider).open(user_code, decider, request.remote_addr or "")
-    return {"account": request.account, "decider": decider, "opened": opened}
+    linked = _is_linked(request, user_code, decider)
+    return {"account": request.account, "decider": decider, "opened": opened, "linked": linked}
 
 
 def post_consent(request: Request) -> Answer:
@@ -144,22 +149,23 @@ def post_consent(request: Request) -> Answer:
     # One box a scope: the only parameter of ours that comes more than once.
     ticked = frozenset(value for name, value in parameters if name == "scope")
     decided = _decided(request, form["user_code"], decider)
+    linked = _is_linked(request, form["user_code"], decider)
     with forgetting_a_dead_code(request):
         if approved:
             try:
-                client = decisions.approve(form["user_code"], decider, address, ticked, on_page=True)
+                client = decisions.approve(form["user_code"], decider, address, ticked, on_page=True, linked=linked)
             except NotOpened:
                 request.session[_USER_CODE] = form["user_code"]
                 return go(request, "/device/consent")
         else:
-            client = decisions.deny(form["user_code"], decider, address)
+            client = decisions.deny(form["user_code"], decider, address, linked=linked)
     request.session[DECIDED] = decided
     return tell_outcome(request, "approved" if approved else "denied", client.name, decider)
 
 
 def tell_outcome(request: Request, outcome: str, client_name: str, decider: Decider | None) -> Response:
     """The way to the page of an outcome; code and approval have served."""
-    request.session.pop(_USER_CODE, None)
+    forget_link(request, request.session.pop(_USER_CODE, ""))
     request.session[_OUTCOME] = [outcome, client_name]
     response = go(request, f"/device/{outcome}")
     if isinstance(decider, Approval):
@@ -237,6 +243,11 @@ def decider_of(request: Request, user_code: str) -> Decider | None:
     return account
 
 
+def _is_linked(request: Request, user_code: str, decider: Decider) -> bool:
+    """Whether a page of another site sent this browser here with the code, or to the identity provider."""
+    return came_by_link(request, user_code) or (isinstance(decider, Approval) and decider.linked)
+
+
 def _decided(request: Request, user_code: str, decider: Decider) -> dict[str, Any]:
     """What the browser session keeps of a decision, for `views.reports`. `external` is None for an account."""
     if isinstance(decider, Approval):
@@ -253,7 +264,8 @@ def _decisions(request: Request, decider: Decider) -> Any:
 
 def _enter_code_page(request: Request, typed: str, problem: str = "", status: int = 200) -> dict[str, Any]:
     request.response.status_int = status
-    return {"account": request.account, "typed": typed, "problem": problem}
+    linked = bool(typed) and came_by_link(request, typed)
+    return {"account": request.account, "typed": typed, "problem": problem, "linked": linked}
 
 
 def login_page(

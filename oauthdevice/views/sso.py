@@ -23,6 +23,7 @@ from ..sso_cookies import (
     require_approval,
 )
 from .errors import log_detail, status_of
+from .links import came_by_link, is_from_another_site
 from .service import OAuthService
 
 sso_initiate = OAuthService("sso_initiate", "/oauth/device/sso-initiate")
@@ -101,6 +102,7 @@ def get_approval_context(request: Request) -> dict[str, Any]:
         "same_network": opened.same_network,
         "place": opened.place.told(ENGLISH) if opened.place else None,
         "same_country": opened.same_country,
+        "linked": approval.linked,
         "issued_at": iso(opened.issued_at),
         "expires_in_remaining": int(opened.remaining.total_seconds()),
     }
@@ -126,7 +128,11 @@ def begin_sign_in(request: Request, user_code: str, provider: str | None, login_
     """The redirect to the provider, with the cookie that brings this browser back."""
     # Kept where there is one: a person may have two sign-ins under way in two tabs.
     secret = browser_secret(request) or new_browser_secret()
-    address = request.sso.begin(user_code, provider, secret, request.remote_addr or "", login_hint)
+    # The handshake carries it, and not the session: a form of another site comes without that one's cookie.
+    linked = is_from_another_site(request) or came_by_link(request, user_code)
+    address = request.sso.begin(
+        user_code, provider, secret, request.remote_addr or "", login_hint=login_hint, linked=linked
+    )
     response = HTTPFound(address)
     mark_browser(request, response, secret)
     clear_approval(request, response)

@@ -88,7 +88,7 @@ class TestAHandshake:
         assert keys == [f"test:handshake:{credential_digest(HANDSHAKE.state)}"]
         found = keys[0] + str(client.get(keys[0]))
         assert len(found) > 500
-        for value in asdict(HANDSHAKE).values():
+        for value in filter(lambda one: isinstance(one, str), asdict(HANDSHAKE).values()):
             for written in (value, json.dumps(value).strip('"'), value.lower(), value.encode().hex()):
                 assert written not in found
 

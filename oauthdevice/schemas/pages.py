@@ -20,8 +20,9 @@ class _DecisionForm(colander.MappingSchema):
 
 
 class _ReportForm(colander.MappingSchema):
-    # Missing on the page of an outcome: there the browser session knows it.
+    # One or the other: of the consent page, or of the page of an outcome, which shows no code any more.
     user_code = UserCode(missing="")
+    token_id = Field(missing="", validator=colander.Length(max=36))
 
 
 enter_code_form = _EnterCodeForm()

@@ -45,9 +45,9 @@ def came_by_link(request: Request, user_code: str) -> bool:
 
 def forget_link(request: Request, user_code: str) -> None:
     """The code is decided: it is worth no warning any more."""
-    linked = request.session.get(LINKED, [])
-    if user_code in linked and len(linked) <= _LINKED_MAX:
-        request.session[LINKED] = [one for one in linked if one != user_code]
+    normalised, linked = normalise_user_code(user_code), request.session.get(LINKED, [])
+    if normalised in linked and len(linked) <= _LINKED_MAX:
+        request.session[LINKED] = [one for one in linked if one != normalised]
 
 
 def _origin(address: str) -> tuple[str, str | None, int | None] | None:

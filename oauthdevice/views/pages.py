@@ -4,6 +4,7 @@ The user_code travels in forms and in the browser session, never in an address t
 that carries one only fills the field. What cannot be mended on the spot is told by `views.errors`.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -42,6 +43,7 @@ Answer: TypeAlias = dict[str, Any] | Response
 _USER_CODE = "user_code"
 _OUTCOME = "outcome"
 OUTCOMES = ("approved", "denied", "reported")
+_DECIDED_MAX_BYTES = 800
 # What came of a report.
 REPORT = "report"
 # Which request was decided here, for who then says that it was not theirs.
@@ -159,13 +161,17 @@ def post_consent(request: Request) -> Answer:
                 return go(request, "/device/consent")
         else:
             client = decisions.deny(form["user_code"], decider, address, linked=linked)
+    forget_link(request, form["user_code"])
     request.session[DECIDED] = decided
+    # A cookie holds 4 KiB. Whoever has a name that long cannot report afterwards.
+    if len(json.dumps(decided)) > _DECIDED_MAX_BYTES:
+        del request.session[DECIDED]
     return tell_outcome(request, "approved" if approved else "denied", client.name, decider)
 
 
 def tell_outcome(request: Request, outcome: str, client_name: str, decider: Decider | None) -> Response:
     """The way to the page of an outcome; code and approval have served."""
-    forget_link(request, request.session.pop(_USER_CODE, ""))
+    request.session.pop(_USER_CODE, None)
     request.session[_OUTCOME] = [outcome, client_name]
     response = go(request, f"/device/{outcome}")
     if isinstance(decider, Approval):
@@ -195,7 +201,7 @@ def show_outcome(request: Request) -> Answer:
     return {
         "account": request.account,
         "client_name": client_name,
-        "may_report": DECIDED in request.session,
+        "token_id": request.session.get(DECIDED, {}).get("token_id"),
         "report": request.session.get(REPORT),
     }
 

@@ -5,11 +5,12 @@ from pyramid.httpexceptions import HTTPMethodNotAllowed
 from pyramid.request import Request
 from pyramid.response import Response
 
-from ..domain.errors import NotOpened
+from ..domain.errors import ExpiredOrUnknown, NotOpened
 from ..domain.reports import Report
 from ..domain.subjects import Approval, Decider, ExternalSubject
 from ..schemas.body import deserialise, read_body
 from ..schemas.pages import report_form
+from .links import forget_link
 from .pages import DECIDED, REPORT, decider_of, forgetting_a_dead_code, go, nobody_decides, tell_outcome
 
 
@@ -20,10 +21,11 @@ def includeme(config: Configurator) -> None:
 
 
 def post_report(request: Request) -> Response:
-    """Undo it, and whatever else came from there. The code comes from the consent page; else it was decided here."""
-    user_code = deserialise(report_form, read_body(request))["user_code"]
+    """Undo it, and whatever else came from there: what is being decided about, or was decided in this browser."""
+    form = deserialise(report_form, read_body(request))
+    user_code = form["user_code"]
     if not user_code:
-        return _report_decided(request)
+        return _report_decided(request, form["token_id"])
     decider = decider_of(request, user_code)
     if decider is None:
         return nobody_decides(request)
@@ -34,18 +36,22 @@ def post_report(request: Request) -> Response:
         except NotOpened:
             # Whoever has not seen it cannot say that it is strange: nothing is reported unseen either.
             return go(request, "/device")
+    forget_link(request, user_code)
     return _told(request, report, decider)
 
 
-def _report_decided(request: Request) -> Response:
+def _report_decided(request: Request, token_id: str) -> Response:
     decided = request.session.get(DECIDED)
     if decided is None:
         return go(request, "/device")
+    if decided["token_id"] != token_id:
+        # Another was decided since, in another window: never is the wrong one reported.
+        raise ExpiredOrUnknown()
     external = decided["external"]
     if external is None and request.account is None:
         return go(request, "/login")
     subject = ExternalSubject(*external) if external is not None else request.account.subject
-    report = request.reports.report(decided["user_code"], subject, request.remote_addr or "", decided["token_id"])
+    report = request.reports.report(decided["user_code"], subject, request.remote_addr or "", token_id)
     return _told(request, report, None)
 
 

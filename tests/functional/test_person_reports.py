@@ -224,6 +224,14 @@ class TestAfterADecision:
         token = person.csrf_token()
         assert person.browser.post("/device/report", {"csrf_token": token}, status=303).location.endswith("/device")
 
+    def test_in_two_windows_never_the_wrong_one(self, world: World) -> None:
+        first, second, person = world.device(address=THERE).ask(), world.device(address=THERE).ask(), world.person()
+        page = person.allow(first.user_code)
+        person.allow(second.user_code)
+        assert report(page).status_int == 404
+        assert [told(first), told(second)] == ["token", "token"]
+        assert events(world, "reported") == []
+
     def test_somebody_else_in_this_browser_cannot(self, world: World) -> None:
         device, person, other = world.device(address=THERE).ask(), world.person(), world.person()
         person.allow(device.user_code)
@@ -419,6 +427,14 @@ class TestAPersonOfTheIdentityProvider:
         assert told(device) == ("invalid_grant" if fetched else "access_denied")
         if fetched:
             assert not works(device, token)
+
+    def test_with_a_very_long_name_can_still_decide(self, corp: World, provider: ScriptedProvider) -> None:
+        provider.person = {**provider.person, "sub": "\u2603" * 255}
+        device = corp.device(address=THERE).ask()
+        ada = Stranger(corp).sign_in(provider, device.user_code)
+        page = self.consent(ada).form.submit("decision", value="approve", status=303).follow(status=200)
+        assert "This was not me" not in page.text
+        assert told(device) == "token"
 
     def test_cannot_allow_what_was_burned_meanwhile(self, corp: World, provider: ScriptedProvider) -> None:
         device = corp.device(address=THERE).ask()

@@ -41,6 +41,7 @@ approvals = st.builds(
     authorization_id=texts,
     csrf_token=texts,
     expires_at=st.datetimes(min_value=datetime(2026, 2, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)),
+    linked=st.booleans(),
 )
 
 
@@ -50,6 +51,10 @@ class TestASealedApproval:
         sealed = seal_of(FIRST).seal(approval)
         assert sealed.isascii()
         assert seal_of(FIRST).unseal(sealed) == approval
+
+    @given(approvals, st.text("ABCxyz019-_=", min_size=1, max_size=8))
+    def test_opens_with_nothing_behind_it(self, approval: Approval, more: str) -> None:
+        assert seal_of(FIRST).unseal(seal_of(FIRST).seal(approval) + more) is None
 
     def test_lives_to_the_second(self) -> None:
         sealed = seal_of(FIRST).seal(APPROVAL)

@@ -10,6 +10,7 @@ from . import values
 from .domain.clients import Client
 from .domain.identity_providers import BrokerProvider, OIDCProvider, Provider
 from .domain.scopes import DEFAULT_SCOPES, FULL, Scope, is_scope_token
+from .languages import LANGUAGES
 from .values import DAY, Parse, SettingsError
 
 CLIENT = "client:"
@@ -54,7 +55,10 @@ _SCOPE_OPTIONS: Mapping[str, Parse] = {
     "text": values.sentence,
     "subjects": values.subject_types,
     "optional": values.switch,
+    "sensitive": values.switch,
 }
+# `text.de` and the like: what people read of a scope in their own language.
+_TEXT = "text."
 
 
 def read_scopes(chain: list[configparser.ConfigParser]) -> dict[str, Scope]:
@@ -73,7 +77,19 @@ def _scope(name: str, options: Mapping[str, str]) -> Scope:
         raise SettingsError(section, "a scope is printable ASCII without spaces, quotes and backslashes")
     if not options.get("text"):
         raise SettingsError(f"{section} text", "must be set")
-    return Scope(name, **_section_values(section, options, _SCOPE_OPTIONS))
+    texts = {
+        option.removeprefix(_TEXT): values.parsed(f"{section} {option}", text, values.sentence)
+        for option, text in options.items()
+        if option.startswith(_TEXT)
+    }
+    for language in texts.keys() - LANGUAGES.keys():
+        known = ", ".join(LANGUAGES)
+        raise SettingsError(f"{section} {_TEXT}{language}", f"there is no such language; there are: {known}")
+    others = {option: text for option, text in options.items() if not option.startswith(_TEXT)}
+    # Of itself `full` is the most sensitive there is.
+    return Scope(
+        name, **{"sensitive": name == FULL, **_section_values(section, others, _SCOPE_OPTIONS), "texts": texts}
+    )
 
 
 SSO = "sso:"

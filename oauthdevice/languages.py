@@ -16,6 +16,7 @@ from babel.dates import format_date, format_time, format_timedelta, get_timezone
 from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.units import format_unit
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from pyramid.config import Configurator
@@ -90,7 +91,10 @@ def negotiate(request: Request) -> str:
 
 @pass_context
 def duration(context: Context, length: timedelta) -> str:
-    """A length of time in words, such as `2 minutes`, rounded down; never none at all."""
+    """A length of time in words, such as `2 minutes`, rounded down; never none at all. From two days on, in days."""
+    if length >= 2 * DAY:
+        # Babel would make weeks, months and years of them, and round.
+        return str(format_unit(length // DAY, "duration-day", locale=_locale(context)))
     return _in_words(context, _rounded(length, up=False))
 
 

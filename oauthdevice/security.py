@@ -33,6 +33,8 @@ API_CSP = "default-src 'none'; frame-ancestors 'none'"
 PICTURE_CSP = f"{API_CSP}; style-src 'unsafe-inline'; sandbox"
 _CSP = {"text/html": PAGE_CSP, "image/svg+xml": PICTURE_CSP}
 _SIGN_IN = "sign_in"
+# Codes that a person is to be warned about (`views.links`): no new session forgets them.
+LINKED = "linked"
 
 
 def includeme(config: Configurator) -> None:
@@ -116,7 +118,7 @@ def renew_session(request: Request) -> None:
 
 
 def _renew(request: Request, kept: tuple[str, ...]) -> None:
-    carried = {name: request.session[name] for name in kept if name in request.session}
+    carried = {name: request.session[name] for name in (*kept, LINKED) if name in request.session}
     request.session.invalidate()
     request.session.update(carried)
     request.session.new_csrf_token()

@@ -67,6 +67,7 @@ class Settings:
     cors_allow_origins: frozenset[str] = option(frozenset(), values.origins)
     accounts: str = option("", values.matching(r"[A-Za-z_][\w.]*(:[A-Za-z_][\w.]*)?", "a dotted name"))
     passkeys: bool = option(True, values.switch)
+    place_database: str = option("", str)
     metrics: bool = option(True, values.switch)
     legacy_mounts: bool = option(False, values.switch)
     sso_timeout_seconds: int = option(5, values.whole(1, 60))

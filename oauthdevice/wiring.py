@@ -30,19 +30,23 @@ from .domain.ports import (
     AccountDirectory,
     AccountStore,
     AuthorizationStore,
+    BurnStore,
     Clock,
     IdentityProvider,
+    Places,
     Post,
     SessionStore,
 )
 from .domain.rate_limits import RateLimits
 from .domain.redemption import Redeemer
 from .domain.refresh import Refresher
+from .domain.reports import Reports
 from .domain.scopes import Scopes
 from .domain.sessions import Registry, Sessions, TokenPrefixes
 from .domain.sso import SSO
 from .domain.token_endpoint import TokenEndpoint
 from .domain.undo import Undo, UndoSeal
+from .domain.user_codes import UserCodes
 from .identity_providers import Unreachable, speak_to
 from .mail.letters import Letters
 from .mail.sender import Sender
@@ -52,6 +56,7 @@ from .metrics import Meter, Timed
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
+from .stores.burns import RedisBurnStore
 from .stores.challenges import RedisChallengeStore
 from .stores.connections import connect
 from .stores.directory import DirectoryAccountStore, DirectorySessionStore
@@ -59,6 +64,7 @@ from .stores.handshakes import RedisHandshakeStore
 from .stores.heartbeat import Heartbeat
 from .stores.notices import SQLNoticeStore
 from .stores.passkeys import SQLPasskeyStore
+from .stores.places import BadPlaceDatabase, MaxMindPlaces, NoPlaces
 from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
@@ -74,6 +80,7 @@ class Services:
     device_flow: DeviceFlow
     token_endpoint: TokenEndpoint
     approvals: Approvals
+    reports: Reports
     sso: SSO
     approval_seal: ApprovalSeal
     accounts: Accounts
@@ -162,12 +169,16 @@ def build_services(
         scopes=scopes,
         audit=audit,
     )
+    longest = max(one.device_code_lifetime_seconds for one in settings.clients.values())
+    burns: BurnStore = _timed(RedisBurnStore(client, prefix, longest, clock_offset), "redis")
+    user_codes = UserCodes(store=authorizations, burns=burns, keys=user_code_keys, audit=audit)
     approvals = Approvals(
         store=authorizations,
+        user_codes=user_codes,
         clients=clients,
         scopes=scopes,
         limits=limits,
-        user_code_keys=user_code_keys,
+        places=_places(settings),
         audit=audit,
         clock=clock,
     )
@@ -197,10 +208,21 @@ def build_services(
             seal=undo_seal,
             clock=clock,
         )
+    reports = Reports(
+        store=authorizations,
+        user_codes=user_codes,
+        burns=burns,
+        sessions=session_store,
+        clients=clients,
+        limits=limits,
+        audit=audit,
+        clock=clock,
+    )
     return Services(
         device_flow=device_flow,
         token_endpoint=TokenEndpoint(clients, device_flow, refresher),
         approvals=approvals,
+        reports=reports,
         sso=SSO(
             declared=declared,
             providers=_speakers(settings, clock) if declared else {},
@@ -271,6 +293,16 @@ def _post(settings: Settings) -> Post | None:
     return _timed(SMTPPost(server, letters, may_be_clear=settings.mode == "development"), "mail")
 
 
+def _places(settings: Settings) -> Places:
+    """Where addresses are said to be. Raises SettingsError."""
+    if not settings.place_database:
+        return NoPlaces()
+    try:
+        return MaxMindPlaces(settings.place_database)
+    except BadPlaceDatabase as error:
+        raise SettingsError("oauthdevice.place_database", str(error)) from error
+
+
 def _redis(settings: Settings) -> redis.Redis:
     """The client of our Redis. Raises SettingsError where a Cluster, which is asked at once, does not answer."""
     try:
@@ -306,6 +338,7 @@ def includeme(config: Configurator) -> None:
     given = {
         "device_flow": services.device_flow,
         "approvals": services.approvals,
+        "reports": services.reports,
         "heartbeat": services.heartbeat,
         "sso": services.sso,
         "approval_seal": services.approval_seal,

@@ -277,6 +277,7 @@ class TestDefaults:
             "accounts": "",
             "metrics": True,
             "passkeys": True,
+            "place_database": "",
             "api_prefix": "/openapi/v1",
             "database_pool_size": 5,
             "database_pool_overflow": 10,

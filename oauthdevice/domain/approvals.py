@@ -1,6 +1,6 @@
 """What the person drives: look a user_code up, open it, approve or deny it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -28,10 +28,12 @@ from .errors import (
     lost_every_race,
 )
 from .other_network import NOTHING, Confirmation, OtherNetwork, SignInAgain, demanded, digits, is_right_number
-from .ports import AuthorizationStore, Clock, Stored
-from .rate_limits import RateLimits, is_same_network, network
+from .places import Place, is_same_country
+from .ports import AuthorizationStore, Clock, Places, Stored
+from .rate_limits import UNKNOWN, RateLimits, is_same_network, network
 from .scopes import Scope, Scopes
-from .subjects import Account, Approval, Decider, Subject
+from .subjects import Account, AccountSubject, Approval, Decider, Subject
+from .user_codes import UserCodes
 
 TRIES = 5
 # What becomes of a record; raises where it may not.
@@ -51,10 +53,12 @@ class LookedUp:
 class Opened:
     """What a person sees before deciding.
 
-    `user_code` is formatted. `address` is where the request came from; `same_network` says whether
-    the person's browser shares it. `age` and `remaining` are by the store's clock. `other_network` is
-    what an approval from there still takes: less than the client demands, where `signed_in_again`.
-    `has_number` says whether the tool has a number to show.
+    `user_code` is formatted. `address` is where the request came from, `network` all that counts as one
+    address with it, "" where that is no more; `same_network` says whether the person's browser shares
+    it. `place` is None where no database knows it, `same_country` where none knows it of both.
+    `other_network` is what an approval from there still takes: less than the client demands, where
+    `signed_in_again`. `has_number` says whether the tool has a number to show. `age` and `remaining` are
+    by the store's clock.
     """
 
     user_code: str
@@ -62,7 +66,10 @@ class Opened:
     device_label: str | None
     scopes: tuple[Scope, ...]
     address: str
+    network: str
     same_network: bool
+    place: Place | None
+    same_country: bool | None
     other_network: OtherNetwork
     signed_in_again: bool
     has_number: bool
@@ -78,22 +85,23 @@ class Approvals:
         self,
         *,
         store: AuthorizationStore,
+        user_codes: UserCodes,
         clients: Clients,
         scopes: Scopes,
         limits: RateLimits,
-        user_code_keys: Sequence[bytes],
+        places: Places,
         audit: Audit,
         clock: Clock,
     ) -> None:
         self._store = store
+        self._user_codes = user_codes
         self._clients = clients
         self._scopes = scopes
         self._limits = limits
+        self._places = places
         self._audit = audit
         # Of sign-ins, whose time is ours to say; that of a code is the store's.
         self._clock = clock
-        # The key of the secret in force, then those of earlier ones: a code may wait while it changes.
-        self._user_code_keys = user_code_keys
 
     def lookup(self, user_code: str, address: str) -> LookedUp:
         """Whether a user_code waits for a decision, and how many true seconds are left.
@@ -175,14 +183,15 @@ class Approvals:
         confirmation: Confirmation = NOTHING,
         on_page: bool = False,
         language: str | None = None,
+        linked: bool = False,
     ) -> Client:
         """Let the client, which is returned, have a token. Of any number of decisions one wins.
 
         `ticked` are the optional scopes that the person left in; None leaves all. `on_page`: only
-        a code that this person has opened. `language` is the locale that the person reads. A wrong number
-        is counted in the record, by the same swap as a decision: no race lets anybody guess once more.
-        Raises as `open` does, and NotOpened, ApprovalConsumed, OtherNetworkBlocked, ConfirmationRequired,
-        ConfirmationFailed, NoTriesLeft.
+        a code that this person has opened. `language` is the locale that the person reads; `linked`: a page
+        of another site sent them here, which is audited. A wrong number is counted in the record, by the
+        same swap as a decision: no race lets anybody guess once more. Raises as `open` does, and NotOpened,
+        ApprovalConsumed, OtherNetworkBlocked, ConfirmationRequired, ConfirmationFailed, NoTriesLeft.
         """
         subject = decider.subject
 
@@ -204,23 +213,23 @@ class Approvals:
                 return decided
             return miss_number(stored.record, subject, stored.now, _approval_id(decider))
 
-        decided, client = self._decide(user_code, decider, address, approved)
+        decided, client = self._decide(user_code, decider, address, approved, linked)
         if decided.state is State.DENIED:
             raise NoTriesLeft(client.name)
         if decided.state is State.PENDING:
             raise ConfirmationFailed(CONFIRMATION_TRIES - decided.wrong_numbers)
         return client
 
-    def deny(self, user_code: str, decider: Decider, address: str) -> Client:
-        """Refuse the client, which is returned. Raises as `open` does, and ApprovalConsumed."""
+    def deny(self, user_code: str, decider: Decider, address: str, *, linked: bool = False) -> Client:
+        """Refuse the client, which is returned. `linked` as in `approve`. Raises as `open`, and ApprovalConsumed."""
 
         def denied(stored: Stored, _: Client) -> DeviceAuthorization:
             return deny(stored.record, decider.subject, stored.now, _approval_id(decider))
 
-        return self._decide(user_code, decider, address, denied)[1]
+        return self._decide(user_code, decider, address, denied, linked)[1]
 
     def _decide(
-        self, user_code: str, decider: Decider, address: str, decision: Decision
+        self, user_code: str, decider: Decider, address: str, decision: Decision, linked: bool
     ) -> tuple[DeviceAuthorization, Client]:
         for lost in range(TRIES):
             stored = self._find_or_count(user_code, decider)
@@ -228,15 +237,18 @@ class Approvals:
             decided = decision(stored, client)
             if not lost:
                 # One decision, however many races it takes.
-                self._limits.hit(*_decisions_of(decider))
+                self._limits.hit(*decisions_of(decider.subject))
             if self._store.swap(stored, decided) is not None:
-                self._tell(decided, decider.subject, address)
+                self._tell(decided, decider.subject, address, linked)
                 return decided, client
         raise lost_every_race()
 
-    def _tell(self, decided: DeviceAuthorization, subject: Subject, address: str) -> None:
+    def _tell(self, decided: DeviceAuthorization, subject: Subject, address: str, linked: bool) -> None:
         if decided.state is State.PENDING:
             return
+        reason = "opened by a link on another site" if linked else ""
+        if decided.wrong_numbers >= CONFIRMATION_TRIES:
+            reason = "wrong confirmation numbers"
         approved = decided.state is State.APPROVED
         self._audit.record(
             Event.APPROVED if approved else Event.DENIED,
@@ -246,7 +258,7 @@ class Approvals:
             device_label=decided.request.device_label,
             scopes=decided.granted if approved else decided.request.scopes,
             address=address,
-            reason="wrong confirmation numbers" if decided.wrong_numbers >= CONFIRMATION_TRIES else "",
+            reason=reason,
         )
 
     def _demanded(
@@ -272,14 +284,7 @@ class Approvals:
         return sign_in_again is not None and sign_in_again.counts(record.request.id, decider.subject.key, self._clock())
 
     def _find(self, user_code: str) -> Stored | None:
-        normalised = codes.normalise_user_code(user_code)
-        if normalised is None:
-            return None
-        for key in self._user_code_keys:
-            stored = self._store.find(codes.user_code_digest(key, normalised))
-            if stored is not None and not stored.record.is_expired(stored.now):
-                return stored
-        return None
+        return self._user_codes.find(user_code)
 
     def _find_or_count(self, user_code: str, decider: Decider | None) -> Stored:
         if isinstance(decider, Approval):
@@ -312,6 +317,8 @@ class Approvals:
     ) -> Opened:
         record, subject = stored.record, decider.subject
         client = self._client_of(record)
+        source = record.request.address
+        place = self._places.find(source)
         return Opened(
             user_code=codes.format_user_code(codes.normalise_user_code(user_code) or ""),
             client=client,
@@ -319,8 +326,11 @@ class Approvals:
             scopes=tuple(
                 self._scopes.described(self._scopes.granted(record.request.scopes, client.scopes, subject.subject_type))
             ),
-            address=record.request.address,
-            same_network=is_same_network(record.request.address, address),
+            address=source,
+            network="" if network(source) in (source, UNKNOWN) else network(source),
+            same_network=is_same_network(source, address),
+            place=place,
+            same_country=is_same_country(place, self._places.find(address)),
             other_network=self._demanded(record, client, decider, address, sign_in_again),
             signed_in_again=self._has_signed_in_again(record, decider, sign_in_again),
             has_number=record.request.confirmation_number is not None,
@@ -334,8 +344,8 @@ def _approval_id(decider: Decider) -> str | None:
     return decider.id if isinstance(decider, Approval) else None
 
 
-def _decisions_of(decider: Decider) -> tuple[str, str]:
+def decisions_of(subject: Subject) -> tuple[str, str]:
     """The limit on the decisions of one person, and its key."""
-    if isinstance(decider, Approval):
-        return "approve_external", decider.subject.email.casefold()
-    return "decide", decider.id
+    if isinstance(subject, AccountSubject):
+        return "decide", subject.account_id
+    return "approve_external", subject.email.casefold()

@@ -25,6 +25,7 @@ class Event(Enum):
     STARTED = "started"
     APPROVED = "approved"
     DENIED = "denied"
+    REPORTED = "reported"
     REJECTED = "rejected"
     REDEEMED = "redeemed"
     REDEEMED_ELSEWHERE = "redeemed_from_another_address"

@@ -5,6 +5,7 @@ import hmac
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -39,6 +40,17 @@ class Client:
     @property
     def is_confidential(self) -> bool:
         return self.secret_sha256 is not None or self.secret_argon2 is not None
+
+    @property
+    def access_lifetime(self) -> timedelta:
+        """How long an access token lasts."""
+        return timedelta(seconds=self.access_token_lifetime_seconds)
+
+    @property
+    def renewable(self) -> timedelta | None:
+        """For how long it can get new access tokens by itself; None where it cannot."""
+        lifetime = timedelta(seconds=self.refresh_token_lifetime_seconds)
+        return lifetime if self.refresh and lifetime > self.access_lifetime else None
 
 
 @dataclass(frozen=True, slots=True)

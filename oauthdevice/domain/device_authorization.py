@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from .errors import AlreadyClaimed, AlreadyResolved, ApprovalConsumed, ExpiredOrUnknown
+from .errors import AlreadyClaimed, AlreadyResolved, ApprovalConsumed, ExpiredOrUnknown, NotOpened
 from .subjects import Subject
 
 INTERVAL_STEP_SECONDS = 5
@@ -71,8 +71,9 @@ class DeviceAuthorization:
     `claimed_by` is the key of the subject who opened the code first, None while nobody has.
     `subject`, `granted` and, where it is known, `language` (the locale of whoever approved) are set by
     an approval; `approval_id` by a decision of an external subject, which is thereby spent.
-    `wrong_numbers` counts the confirmation numbers that were wrong. `attempt`
-    counts redemptions and fences the token store; `lease_until` is set while one is at work.
+    `wrong_numbers` counts the confirmation numbers that were wrong. `attempt` counts redemptions and fences
+    the token store; `lease_until` is set while one is at work. `reported`: its person says that it was not
+    theirs; `burned`: somebody said so of another one of its network.
     """
 
     request: AuthorizationRequest
@@ -87,6 +88,8 @@ class DeviceAuthorization:
     language: str | None = None
     attempt: int = 0
     lease_until: datetime | None = None
+    reported: bool = False
+    burned: bool = False
 
     @property
     def expires_at(self) -> datetime:
@@ -186,6 +189,24 @@ def _decidable(
     if approval_id is not None and record.approval_id == approval_id:
         raise ApprovalConsumed()
     return replace(claim(record, subject.key, now), approval_id=approval_id)
+
+
+def disown(record: DeviceAuthorization, subject_key: str) -> DeviceAuthorization:
+    """The record reported by the person who opened it: denied, even where they had approved it, at any time.
+
+    Only what was redeemed stays so: its token is to be revoked. Raises NotOpened, AlreadyClaimed.
+    """
+    if record.claimed_by is None:
+        raise NotOpened()
+    if record.claimed_by != subject_key:
+        raise AlreadyClaimed()
+    state = State.CONSUMED if record.state is State.CONSUMED else State.DENIED
+    return replace(record, state=state, reported=True)
+
+
+def burn(record: DeviceAuthorization) -> DeviceAuthorization:
+    """The pending record denied by nobody, for the network that it came from."""
+    return replace(record, state=State.DENIED, burned=True)
 
 
 def lease(record: DeviceAuthorization, now: datetime) -> DeviceAuthorization:

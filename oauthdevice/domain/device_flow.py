@@ -169,6 +169,8 @@ class DeviceFlow:
             return self._redeemer.redeliver(stored, device_code, address)
         if told is Verdict.EXPIRED:
             self._redeemer.abandon(stored, address)
+        if told is Verdict.DENIED:
+            self._redeemer.undo(stored, address)
         if told is Verdict.TOO_FAST and not self._slow_down(stored):
             return None
         raise _refusal(told, stored.record)

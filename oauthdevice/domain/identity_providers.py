@@ -62,7 +62,7 @@ class Handshake:
 
     `state`, `nonce` and `code_verifier` are secrets of this trip. `browser` is the digest of a secret
     in a cookie of the browser. `user_code` is normalised; `login_hint` is "" or an e-mail. `again`: the
-    provider is to ask a person whom it knows too.
+    provider is to ask a person whom it knows too. `linked`: a page of another site sent the browser.
     """
 
     provider: str
@@ -74,6 +74,7 @@ class Handshake:
     authorization_id: str
     login_hint: str = ""
     again: bool = False
+    linked: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from .device_authorization import AuthorizationRequest, DeviceAuthorization
 from .identity_providers import Handshake, ProviderAnswer
 from .notices import NewDeviceMail, Notice
 from .passkeys import Passkey
+from .places import Place
 from .rate_limits import Limit
 from .sessions import NewSession, Session
 from .subjects import Account, ExternalSubject
@@ -84,6 +85,16 @@ class AuthorizationStore(Protocol):
         """The answer kept by `swap`, or None once it is gone."""
 
 
+class BurnStore(Protocol):
+    """Networks whose waiting codes are burned, for as long as one of these may wait. Each method is atomic."""
+
+    def burn(self, network: str) -> None:
+        """Burn what waits now, by the store's clock."""
+
+    def burned_at(self, network: str) -> datetime | None:
+        """When that was last, or None."""
+
+
 class Meter(Protocol):
     """Numbers for monitoring; they decide nothing."""
 
@@ -95,6 +106,13 @@ class Meter(Protocol):
 
     def redeemed(self, client_id: str, seconds: float) -> None:
         """A token was given, so many seconds after its codes."""
+
+
+class Places(Protocol):
+    """Where addresses are said to be."""
+
+    def find(self, address: str) -> Place | None:
+        """The place of an address, or None where nothing is known of it."""
 
 
 class HandshakeStore(Protocol):
@@ -228,8 +246,19 @@ class SessionStore(Protocol):
     def live_of(self, subject_key: str, now: datetime, offset: int, limit: int) -> tuple[Sequence[Session], int]:
         """Some live sessions of a subject, newest first, and how many there are."""
 
-    def live(self, now: datetime, *, account_id: str | None, client_id: str | None) -> Sequence[Session]:
-        """Every live session of an account, of a client, of both or, with neither, of everybody; newest first."""
+    def live(
+        self,
+        now: datetime,
+        *,
+        account_id: str | None,
+        client_id: str | None,
+        subject_key: str | None = None,
+        since: datetime | None = None,
+    ) -> Sequence[Session]:
+        """Every live session, newest first: of an account, of a client, of a subject, begun at `since` or later.
+
+        None of each means any.
+        """
 
     def purge(self, before: datetime, count: int) -> int:
         """Forget up to `count` sessions that ended before; how many. Two at once share the work."""
@@ -357,6 +386,9 @@ class LimitStore(Protocol):
 
     def clear(self, limit: Limit, key: str) -> None:
         """Forget every `reserve`."""
+
+    def use_up(self, limit: Limit, key: str, left: int) -> None:
+        """Count as many as leave no more than `left` before the limit."""
 
     def wait(self, limit: Limit, key: str) -> int:
         """0 where the next `hit` would be within the limit, else the seconds to wait. Counts nothing."""

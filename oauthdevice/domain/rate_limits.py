@@ -80,6 +80,12 @@ class RateLimits:
         if limit is not None:
             self._store.clear(limit, _opaque(key))
 
+    def use_up(self, name: str, key: str) -> None:
+        """Leave `key` a tenth of its limit for now: it is slowed down, not locked out."""
+        limit = self._limits[name]
+        if limit is not None:
+            self._store.use_up(limit, _opaque(key), max(1, limit.count // 10))
+
     def count_wrong_code(self) -> None:
         """One more wrong user_code, by whomever."""
         self._store.hit(ALARM, "all")
@@ -112,15 +118,30 @@ def is_same_network(address: str, other: str) -> bool:
 
 def network(address: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 that one IPv6 subscriber has at will."""
+    parsed = _parsed(address)
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
+    return UNKNOWN if parsed is None else str(parsed)
+
+
+def is_within(address: str, networks: str) -> bool:
+    """True where the address is in `networks`: an address, which stands for all that counts as one, or a range.
+
+    Raises ValueError where that is neither.
+    """
+    ranged = ipaddress.ip_network(networks if "/" in networks else network(networks), strict=False)
+    parsed = _parsed(address)
+    return parsed is not None and parsed in ranged
+
+
+def _parsed(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """An address without its zone, IPv4 as IPv4 however it was written; None where it is none."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
-        return UNKNOWN
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return str(parsed.ipv4_mapped)
-        return str(ipaddress.ip_network((int(parsed) >> 64 << 64, 64)))
-    return str(parsed)
+        return None
+    mapped = parsed.ipv4_mapped if isinstance(parsed, ipaddress.IPv6Address) else None
+    return mapped or parsed
 
 
 def _about(name: str, key: str) -> Facts:

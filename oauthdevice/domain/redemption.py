@@ -108,6 +108,12 @@ class Redeemer:
         if lapsed and self._sessions.revoke(seen.record.request.id, self._clock()):
             self._tell(Event.REVOKED, seen, address, reason="never delivered")
 
+    def undo(self, seen: Stored, address: str) -> None:
+        """The person reported it while it was being redeemed: what that minted reaches nobody, and ends."""
+        unfinished = seen.record.reported and seen.record.attempt > 0
+        if unfinished and self._sessions.revoke(seen.record.request.id, self._clock()):
+            self._tell(Event.REVOKED, seen, address, reason="reported by its owner")
+
     def _is_live(self, seen: Stored) -> bool:
         try:
             return self._sessions.get(seen.record.request.id) is not None

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .errors import InvalidScope, NothingTicked
 
@@ -15,20 +15,23 @@ ACCOUNT, EXTERNAL = "account", "external_sso"
 class Scope:
     """A scope as the ini declares it in `[scope:NAME]`: `text` is what a person reads.
 
-    `subjects` are the subject types that can grant it. A person may untick an `optional` one.
+    `subjects` are the subject types that can grant it. A person may untick an `optional` one; a `sensitive`
+    one is told first and marked. `texts` are the operator's own, by the first part of a language's tag.
     """
 
     name: str
     text: str
     subjects: frozenset[str] = frozenset({ACCOUNT})
     optional: bool = False
+    sensitive: bool = False
+    texts: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 # What there is where no file declares a scope; the most far-reaching first.
 DEFAULT_SCOPES: Mapping[str, Scope] = {
     scope.name: scope
     for scope in (
-        Scope(FULL, "Act as you, with everything your account may do"),
+        Scope(FULL, "Act as you, with everything your account may do", sensitive=True),
         Scope("workspace:write", "Change your workspaces"),
         Scope("apps:run", "Run apps", frozenset({ACCOUNT, EXTERNAL})),
         Scope("workspace:read", "See your workspaces"),
@@ -108,8 +111,9 @@ class Scopes:
         return words or held
 
     def described(self, scopes: frozenset[str]) -> list[Scope]:
-        """Each scope with its text, in the order of the catalogue; those of a client alone last."""
+        """Each scope with its text: sensitive ones first, then as in the catalogue; those of a client alone last."""
         known = [scope for name, scope in self._catalogue.items() if name in scopes]
+        known.sort(key=lambda scope: not scope.sensitive)
         return known + [Scope(name, name) for name in sorted(scopes - frozenset(self._catalogue))]
 
     def covers(self, held: frozenset[str], word: str) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .audit import Audit, Event, SessionFacts
 from .errors import NoSuchAccount, NoSuchSession
+from .rate_limits import is_within
 from .subjects import Account, AccountSubject, Subject
 
 if TYPE_CHECKING:
@@ -158,6 +159,21 @@ class Sessions:
         return True
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which sessions: of an account, of a client, of devices in some networks (see `is_within`), not older than
+    `age`. None of each means any.
+    """
+
+    email: str | None = None
+    client_id: str | None = None
+    networks: str | None = None
+    age: timedelta | None = None
+
+
+ALL = Selection()
+
+
 class Registry:
     """What an administrator may do about everybody's sessions."""
 
@@ -167,17 +183,26 @@ class Registry:
         self._audit = audit
         self._clock = clock
 
-    def live(self, *, email: str | None = None, client_id: str | None = None) -> Sequence[Session]:
-        """Live sessions, newest first: of an account, of a client, or all. Raises NoSuchAccount."""
-        account = None if email is None else self._accounts.by_email(email)
-        if email is not None and account is None:
+    def live(self, which: Selection = ALL) -> Sequence[Session]:
+        """Live sessions, newest first. Raises NoSuchAccount."""
+        account = None if which.email is None else self._accounts.by_email(which.email)
+        if which.email is not None and account is None:
             raise NoSuchAccount()
-        return self._store.live(self._clock(), account_id=account.id if account else None, client_id=client_id)
+        now = self._clock()
+        found = self._store.live(
+            now,
+            account_id=account.id if account else None,
+            client_id=which.client_id,
+            since=None if which.age is None else now - which.age,
+        )
+        if which.networks is None:
+            return found
+        return [one for one in found if is_within(one.address or "", which.networks)]
 
-    def end_all(self, *, email: str | None = None, client_id: str | None = None) -> int:
+    def end_all(self, which: Selection) -> int:
         """End every session that `live` lists; how many. One that ends by itself meanwhile does not count."""
         ended = 0
-        for session in self.live(email=email, client_id=client_id):
+        for session in self.live(which):
             try:
                 self.end(session.id)
             except NoSuchSession:

@@ -89,15 +89,16 @@ class SSO:
         provider: str | None,
         browser: str,
         address: str,
-        login_hint: str = "",
         *,
+        login_hint: str = "",
         again: bool = False,
+        linked: bool = False,
     ) -> str:
         """The address at the provider to send this browser to.
 
         `browser` is the secret in its cookie. `provider` may be None where there is only one. `again`: it
-        is to ask a person whom it knows too. Raises InvalidUserCode, InvalidRequest, SSOInitiateFailed,
-        RateLimited, StoreUnavailable.
+        is to ask a person whom it knows too. `linked`: a page of another site sent the browser here with
+        the code. Raises InvalidUserCode, InvalidRequest, SSOInitiateFailed, RateLimited, StoreUnavailable.
         """
         self._limits.hit("sso_initiate", network(address))
         name = self._chosen(provider)
@@ -115,6 +116,7 @@ class SSO:
             authorization_id=asked.id,
             login_hint=login_hint,
             again=again,
+            linked=linked,
         )
         address_there = self._providers[name].begin(handshake)
         self._store.keep(handshake)
@@ -148,6 +150,7 @@ class SSO:
             csrf_token=secrets.token_urlsafe(32),
             expires_at=self._clock() + timedelta(seconds=APPROVAL_SECONDS),
             signed_in_again=handshake.again and self._has_opened(subject, handshake),
+            linked=handshake.linked,
         )
 
     def context(self, approval: Approval, address: str) -> Opened:
@@ -182,6 +185,7 @@ class SSO:
         confirmation: Confirmation = NOTHING,
         on_page: bool = False,
         language: str | None = None,
+        linked: bool = False,
     ) -> Client:
         """Let the client, which is returned, have a token. See `Approvals.approve`.
 
@@ -196,16 +200,23 @@ class SSO:
             raise InvalidApproval(detail=error.detail) from error
         try:
             return self._approvals.approve(
-                user_code, approval, address, ticked, confirmation=confirmation, on_page=on_page, language=language
+                user_code,
+                approval,
+                address,
+                ticked,
+                confirmation=confirmation,
+                on_page=on_page,
+                language=language,
+                linked=linked or approval.linked,
             )
         except (ExpiredOrUnknown, AlreadyResolved) as error:
             raise _no_longer_pending(error) from error
 
-    def deny(self, user_code: str, approval: Approval, address: str) -> Client:
+    def deny(self, user_code: str, approval: Approval, address: str, *, linked: bool = False) -> Client:
         """Refuse the client, which is returned. Raises as `approve` does; anybody who signed in may refuse."""
         _must_match(approval, user_code)
         try:
-            return self._approvals.deny(user_code, approval, address)
+            return self._approvals.deny(user_code, approval, address, linked=linked or approval.linked)
         except (ExpiredOrUnknown, AlreadyResolved) as error:
             raise _no_longer_pending(error) from error
 

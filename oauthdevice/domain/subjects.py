@@ -76,7 +76,8 @@ class Approval:
     It lies in a cookie of its browser, encrypted. `id` is spent by the decision. `user_code` is
     normalised; `authorization_id` names the record behind it. `csrf_token` is what pages of others
     must not know; `expires_at` is aware UTC. `signed_in_again` says that the provider was told to ask the
-    person again, after this subject had opened the code.
+    person again, after this subject had opened the code. `linked`: a page of another site sent the browser
+    with the code.
     """
 
     id: str
@@ -86,6 +87,7 @@ class Approval:
     csrf_token: str
     expires_at: datetime
     signed_in_again: bool = False
+    linked: bool = False
 
 
 # Who decides: a signed-in account, or an external subject with an approval. Both have a `subject`.

@@ -21,6 +21,13 @@ class _DecisionForm(colander.MappingSchema):
     confirmation_number = ConfirmationNumber(missing="")
 
 
+class _ReportForm(colander.MappingSchema):
+    # One or the other: of the consent page, or of the page of an outcome, which shows no code any more.
+    user_code = UserCode(missing="")
+    token_id = Field(missing="", validator=colander.Length(max=36))
+
+
 enter_code_form = _EnterCodeForm()
 login_form = _LoginForm()
 decision_form = _DecisionForm()
+report_form = _ReportForm()

@@ -20,10 +20,9 @@ class RedisHandshakeStore:
 
     @unavailable
     def keep(self, handshake: Handshake) -> None:
-        members = asdict(handshake)
-        if not handshake.again:
-            # The former release, beside this one during an upgrade, takes no member that it does not know.
-            del members["again"]
+        # The former release, beside this one during an upgrade, takes no member that it does not know: what is
+        # not so is left out.
+        members = {name: value for name, value in asdict(handshake).items() if value is not False}
         sealed = seal(handshake.state, members)
         self._client.set(self._key(handshake.state), sealed, ex=HANDSHAKE_SECONDS)
 

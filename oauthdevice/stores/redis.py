@@ -174,6 +174,15 @@ class RedisLimitStore:
         self._fixed.clear(_item(limit), limit.name, "attempts", key)
 
     @unavailable
+    def use_up(self, limit: Limit, key: str, left: int) -> None:
+        item, names = _item(limit), (limit.name, key)
+        # Refused where somebody took one in between: then there is less to take.
+        for _ in range(3):
+            surplus = self._sliding.get_window_stats(item, *names).remaining - left
+            if surplus <= 0 or self._sliding.hit(item, *names, cost=surplus):
+                return
+
+    @unavailable
     def wait(self, limit: Limit, key: str) -> int:
         item, names = _item(limit), (limit.name, key)
         if self._sliding.test(item, *names):
@@ -232,6 +241,8 @@ def _dump(record: DeviceAuthorization) -> str:
             "language": record.language,
             "attempt": record.attempt,
             "lease_until": record.lease_until.isoformat() if record.lease_until else None,
+            "reported": record.reported,
+            "burned": record.burned,
         },
         separators=(",", ":"),
     )
@@ -261,6 +272,8 @@ def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
         approval_id=data.get("approval_id"),
         wrong_numbers=data.get("wrong_numbers", 0),
         language=data.get("language"),
+        reported=data.get("reported", False),
+        burned=data.get("burned", False),
         attempt=data["attempt"],
         lease_until=datetime.fromisoformat(data["lease_until"]) if data["lease_until"] else None,
     )

@@ -128,12 +128,24 @@ class SQLSessionStore:
             total = sql.scalar(select(func.count()).select_from(SessionRow).where(*live)) or 0
             return _sessions(sql, rows), total
 
-    def live(self, now: datetime, *, account_id: str | None, client_id: str | None) -> Sequence[Session]:
+    def live(
+        self,
+        now: datetime,
+        *,
+        account_id: str | None,
+        client_id: str | None,
+        subject_key: str | None = None,
+        since: datetime | None = None,
+    ) -> Sequence[Session]:
         query = select(SessionRow).where(SessionRow.revoked_at.is_(None), SessionRow.expires_at > now)
         if account_id is not None:
             query = query.where(SessionRow.account_id == account_id)
         if client_id is not None:
             query = query.where(SessionRow.client_id == client_id)
+        if subject_key is not None:
+            query = query.where(SessionRow.subject_digest == subject_digest(subject_key))
+        if since is not None:
+            query = query.where(SessionRow.created_at >= since)
         with self._database.read() as sql:
             return _sessions(sql, sql.scalars(query.order_by(SessionRow.created_at.desc())).all())
 

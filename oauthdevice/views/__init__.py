@@ -29,4 +29,5 @@ def includeme(config: Configurator) -> None:
         config.include(".passkeys")
     elif settings.passkeys:
         log.info("no passkeys: %s", settings.why_no_passkeys)
+    config.include(".reports")
     config.include(".errors")

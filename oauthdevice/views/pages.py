@@ -4,6 +4,7 @@ The user_code travels in forms and in the browser session, never in an address t
 that carries one only fills the field. What cannot be mended on the spot is told by `views.errors`.
 """
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
@@ -39,6 +40,7 @@ from ..schemas.pages import decision_form, enter_code_form, login_form
 from ..security import forget_sign_in, remember_sign_in, renew_session
 from ..sso_cookies import clear_approval
 from .errors import status_of
+from .links import came_by_link, forget_link, is_from_another_site, remember_link
 from .sign_ins_again import confirmation, forget_sign_in_again, note_sign_in, read_sign_in
 
 # The values of the page's template, or an answer of its own.
@@ -50,6 +52,12 @@ _OUTCOME = "outcome"
 _OUTCOME_REASON = "outcome_reason"
 # Where a person was going before the sign-in: a path of ours, never one that a link has brought.
 _GOING_TO = "going_to"
+OUTCOMES = ("approved", "denied", "reported")
+_DECIDED_MAX_BYTES = 800
+# What came of a report.
+REPORT = "report"
+# Which request was decided here, for who then says that it was not theirs.
+DECIDED = "decided"
 
 
 def includeme(config: Configurator) -> None:
@@ -69,7 +77,7 @@ def includeme(config: Configurator) -> None:
         config.add_view(get, route_name=name, request_method="GET", renderer=template)
         config.add_view(post, route_name=name, request_method="POST", renderer=template)
         config.add_view(refuse_method, route_name=name, require_csrf=False)
-    for outcome in ("approved", "denied"):
+    for outcome in OUTCOMES:
         config.add_route(outcome, f"/device/{outcome}")
         template = f"oauthdevice:templates/{outcome}.html.jinja2"
         config.add_view(show_outcome, route_name=outcome, request_method="GET", renderer=template)
@@ -90,7 +98,10 @@ def show_enter_code(request: Request) -> Answer:
         renew_session(request)
         request.session[_USER_CODE] = request.approval.user_code
         return go(request, "/device/consent")
-    return _enter_code_page(request, query.get("user_code", "")[:64])
+    user_code = query.get("user_code", "")[:64]
+    if user_code and is_from_another_site(request):
+        remember_link(request, user_code)
+    return _enter_code_page(request, user_code)
 
 
 def post_enter_code(request: Request) -> Answer:
@@ -132,7 +143,7 @@ def show_consent(request: Request) -> Answer:
     user_code = waiting_code(request)
     if user_code is None:
         return go(request, "/device")
-    decider = _decider(request, user_code)
+    decider = decider_of(request, user_code)
     if decider is None:
         return go(request, "/login")
     return _consent_page(request, user_code, decider)
@@ -142,17 +153,16 @@ def post_consent(request: Request) -> Answer:
     """The decision: exactly one of any number counts."""
     parameters = read_body(request)
     form = deserialise(decision_form, parameters)
-    decider = _decider(request, form["user_code"])
+    decider = decider_of(request, form["user_code"])
     if decider is None:
-        # Who pressed a button must hear that it did nothing.
-        if request.options.has_sso:
-            raise NoApproval()
-        return go(request, "/login")
+        return nobody_decides(request)
     decisions = _decisions(request, decider)
     approved, address = form["decision"] == "approve", request.remote_addr or ""
     # One box a scope: the only parameter of ours that comes more than once.
     ticked = frozenset(value for name, value in parameters if name == "scope")
-    with _forgetting_a_dead_code(request):
+    decided = _decided(request, form["user_code"], decider)
+    linked = _is_linked(request, form["user_code"], decider)
+    with forgetting_a_dead_code(request):
         if approved:
             brought = confirmation(request, form["confirmation_number"])
             try:
@@ -164,23 +174,59 @@ def post_consent(request: Request) -> Answer:
                     confirmation=brought,
                     on_page=True,
                     language=request.locale_name,
+                    linked=linked,
                 )
             except NotOpened:
                 request.session[_USER_CODE] = form["user_code"]
                 return go(request, "/device/consent")
             except NoTriesLeft as error:
-                return _decided(request, decider, "denied", error.client_name, reason=error.error)
+                remember_decision(request, decided)
+                return tell_outcome(request, "denied", error.client_name, decider, reason=error.error)
             except (ConfirmationRequired, ConfirmationFailed, OtherNetworkBlocked) as error:
                 return _consent_page(request, form["user_code"], decider, error, ticked)
         else:
-            client = decisions.deny(form["user_code"], decider, address)
-    return _decided(request, decider, "approved" if approved else "denied", client.name)
+            client = decisions.deny(form["user_code"], decider, address, linked=linked)
+    remember_decision(request, decided)
+    return tell_outcome(request, "approved" if approved else "denied", client.name, decider)
+
+
+def remember_decision(request: Request, decided: dict[str, Any]) -> None:
+    """What this browser has just decided about, so that its person can still say that it was not theirs."""
+    forget_link(request, decided["user_code"])
+    request.session[DECIDED] = decided
+    # A cookie holds 4 KiB. Whoever has a name that long cannot report afterwards.
+    if len(json.dumps(decided)) > _DECIDED_MAX_BYTES:
+        del request.session[DECIDED]
+
+
+def tell_outcome(
+    request: Request, outcome: str, client_name: str, decider: Decider | None, reason: str = ""
+) -> Response:
+    """The way to the page of an outcome; code and approval have served.
+
+    `reason` is why, where the person did not press that button.
+    """
+    request.session.pop(_USER_CODE, None)
+    forget_sign_in_again(request)
+    request.session[_OUTCOME] = [outcome, client_name]
+    request.session[_OUTCOME_REASON] = reason
+    response = go(request, f"/device/{outcome}")
+    if isinstance(decider, Approval):
+        clear_approval(request, response)
+    return response
+
+
+def nobody_decides(request: Request) -> Response:
+    """Who pressed a button must hear that it did nothing."""
+    if request.options.has_sso:
+        raise NoApproval()
+    return go(request, "/login")
 
 
 def refuse_method(request: Request) -> Answer:
     """Any method that the page does not take."""
     error = HTTPMethodNotAllowed()
-    error.allow = ("GET", "HEAD") if request.matched_route.name in ("approved", "denied") else ("GET", "HEAD", "POST")
+    error.allow = ("GET", "HEAD") if request.matched_route.name in OUTCOMES else ("GET", "HEAD", "POST")
     raise error
 
 
@@ -189,8 +235,13 @@ def show_outcome(request: Request) -> Answer:
     outcome, client_name = request.session.get(_OUTCOME, (None, None))
     if request.matched_route.name != outcome:
         return go(request, "/device")
-    reason = request.session.get(_OUTCOME_REASON, "")
-    return {"account": request.account, "client_name": client_name, "reason": reason}
+    return {
+        "account": request.account,
+        "client_name": client_name,
+        "reason": request.session.get(_OUTCOME_REASON, ""),
+        "token_id": request.session.get(DECIDED, {}).get("token_id"),
+        "report": request.session.get(REPORT),
+    }
 
 
 def show_logout(request: Request) -> Answer:
@@ -215,7 +266,7 @@ def _consent_page(
     ticked: frozenset[str] | None = None,
 ) -> dict[str, Any]:
     """The values of the consent page. `error` is what an approval lacked; `ticked`, what was left ticked then."""
-    with _forgetting_a_dead_code(request):
+    with forgetting_a_dead_code(request):
         opened = _decisions(request, decider).open(user_code, decider, request.remote_addr or "", read_sign_in(request))
     if error is not None:
         request.response.status_int = status_of(error)
@@ -226,6 +277,7 @@ def _consent_page(
         "problem": error,
         "ticked": ticked,
         "again": _way_to_sign_in_again(request, decider),
+        "linked": _is_linked(request, user_code, decider),
     }
 
 
@@ -237,20 +289,8 @@ def _way_to_sign_in_again(request: Request, decider: Decider) -> str:
     return f"/login/sso?provider={provider}&again=1" if provider else ""
 
 
-def _decided(request: Request, decider: Decider, outcome: str, client_name: str, reason: str = "") -> Response:
-    """On to what became of it; `reason` is why, where the person did not press that button."""
-    request.session.pop(_USER_CODE, None)
-    forget_sign_in_again(request)
-    request.session[_OUTCOME] = [outcome, client_name]
-    request.session[_OUTCOME_REASON] = reason
-    response = go(request, f"/device/{outcome}")
-    if isinstance(decider, Approval):
-        clear_approval(request, response)
-    return response
-
-
 @contextmanager
-def _forgetting_a_dead_code(request: Request) -> Iterator[None]:
+def forgetting_a_dead_code(request: Request) -> Iterator[None]:
     """A code that can no longer be decided leaves the session; after any other error it stays."""
     try:
         yield
@@ -282,13 +322,27 @@ def go_on_as(request: Request, sign_in: SignIn) -> HTTPSeeOther:
     return _go_on(request)
 
 
-def _decider(request: Request, user_code: str) -> Decider | None:
+def decider_of(request: Request, user_code: str) -> Decider | None:
     """Who decides about this code: whom a provider has just vouched for, for this code, or the account."""
     approval: Approval | None = request.approval
     if approval is not None and approval.user_code == normalise_user_code(user_code):
         return approval
     account: Account | None = request.account
     return account
+
+
+def _is_linked(request: Request, user_code: str, decider: Decider) -> bool:
+    """Whether a page of another site sent this browser here with the code, or to the identity provider."""
+    return came_by_link(request, user_code) or (isinstance(decider, Approval) and decider.linked)
+
+
+def _decided(request: Request, user_code: str, decider: Decider) -> dict[str, Any]:
+    """What the browser session keeps of a decision, for `views.reports`. `external` is None for an account."""
+    if isinstance(decider, Approval):
+        subject = decider.subject
+        external = [subject.issuer, subject.subject_id, subject.email]
+        return {"user_code": user_code, "token_id": decider.authorization_id, "external": external}
+    return {"user_code": user_code, "token_id": request.approvals.facts(user_code).get("token_id"), "external": None}
 
 
 def _decisions(request: Request, decider: Decider) -> Any:
@@ -298,7 +352,8 @@ def _decisions(request: Request, decider: Decider) -> Any:
 
 def _enter_code_page(request: Request, typed: str, problem: str = "", status: int = 200) -> dict[str, Any]:
     request.response.status_int = status
-    return {"account": request.account, "typed": typed, "problem": problem}
+    linked = bool(typed) and came_by_link(request, typed)
+    return {"account": request.account, "typed": typed, "problem": problem, "linked": linked}
 
 
 def login_page(

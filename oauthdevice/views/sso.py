@@ -11,6 +11,7 @@ from ..domain.codes import format_user_code
 from ..domain.errors import SSO_ERRORS, DomainError, NoApproval, SSOFailed
 from ..domain.identity_providers import ProviderAnswer
 from ..domain.other_network import Confirmation
+from ..domain.places import ENGLISH
 from ..schemas.account import approve_request, user_code_request
 from ..schemas.body import deserialise, read_query, validate_body, validate_query
 from ..schemas.sso import initiate_request, provider_answer
@@ -23,6 +24,7 @@ from ..sso_cookies import (
     require_approval,
 )
 from .errors import log_detail, status_of
+from .links import came_by_link, is_from_another_site
 from .service import OAuthService
 
 sso_initiate = OAuthService("sso_initiate", "/oauth/device/sso-initiate")
@@ -93,10 +95,16 @@ def get_approval_context(request: Request) -> dict[str, Any]:
         "client_id": opened.client.client_id,
         "client_name": opened.client.name,
         "device_label": opened.device_label,
-        "scopes": [{"name": one.name, "text": one.text} for one in opened.scopes],
+        "scopes": [{"name": one.name, "text": one.text, "sensitive": one.sensitive} for one in opened.scopes],
+        "access_expires_in": int(opened.client.access_lifetime.total_seconds()),
+        "access_renewable_for": int(opened.client.renewable.total_seconds()) if opened.client.renewable else None,
         "address": opened.address,
+        "network": opened.network or opened.address,
         "same_network": opened.same_network,
         "other_network": opened.other_network.value,
+        "place": opened.place.told(ENGLISH) if opened.place else None,
+        "same_country": opened.same_country,
+        "linked": approval.linked,
         "issued_at": iso(opened.issued_at),
         "expires_in_remaining": int(opened.remaining.total_seconds()),
     }
@@ -130,7 +138,11 @@ def begin_sign_in(
     """The redirect to the provider, with the cookie that brings this browser back. See `SSO.begin`."""
     # Kept where there is one: a person may have two sign-ins under way in two tabs.
     secret = browser_secret(request) or new_browser_secret()
-    address = request.sso.begin(user_code, provider, secret, request.remote_addr or "", login_hint, again=again)
+    # The handshake carries it, and not the session: a form of another site comes without that one's cookie.
+    linked = is_from_another_site(request) or came_by_link(request, user_code)
+    address = request.sso.begin(
+        user_code, provider, secret, request.remote_addr or "", login_hint=login_hint, again=again, linked=linked
+    )
     response = HTTPFound(address)
     mark_browser(request, response, secret)
     clear_approval(request, response)

@@ -399,7 +399,7 @@ class TestScriptsAddComfort:
         visitor.page.route(lambda url: url.endswith("/device/consent"), hold, times=1)
         visitor.button("Allow").click(no_wait_after=True)
         visitor.sees(APPROVED)
-        assert told == ["2 0"]
+        assert told == ["3 0"]
         assert device.poll().status_int == 200
 
     def test_the_code_leaves_the_history_too(self, live: World, visit: VisitorMaker) -> None:

@@ -62,7 +62,7 @@ def told(make: WorldMaker, corp: World, provider: ScriptedProvider) -> str:
 
 class TestAlerts:
     def test_prometheus_takes_them(self) -> None:
-        assert "7 rules found" in promtool("check", "rules", RULES)
+        assert "8 rules found" in promtool("check", "rules", RULES)
 
     def test_each_fires_when_it_should_and_is_quiet_else(self) -> None:
         assert "SUCCESS" in promtool("test", "rules", CHECKOUT / "tests/deploy/alerts_test.yml")

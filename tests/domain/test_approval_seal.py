@@ -42,6 +42,7 @@ approvals = st.builds(
     csrf_token=texts,
     expires_at=st.datetimes(min_value=datetime(2026, 2, 1), max_value=datetime(2100, 1, 1), timezones=st.just(UTC)),
     signed_in_again=st.booleans(),
+    linked=st.booleans(),
 )
 
 
@@ -55,6 +56,10 @@ class TestASealedApproval:
     def test_can_be_opened_by_the_former_release(self) -> None:
         members = json.loads(key_ring([FIRST], "approval").decrypt(seal_of(FIRST).seal(APPROVAL).encode()))
         assert members.keys() == {"id", "subject", "user_code", "authorization_id", "csrf_token", "expires_at"}
+
+    @given(approvals, st.text("ABCxyz019-_=", min_size=1, max_size=8))
+    def test_opens_with_nothing_behind_it(self, approval: Approval, more: str) -> None:
+        assert seal_of(FIRST).unseal(seal_of(FIRST).seal(approval) + more) is None
 
     def test_lives_to_the_second(self) -> None:
         sealed = seal_of(FIRST).seal(APPROVAL)

@@ -8,7 +8,14 @@ import pytest
 
 from oauthdevice.domain import device_authorization as machine
 from oauthdevice.domain.device_authorization import AuthorizationRequest, DeviceAuthorization, State, Verdict
-from oauthdevice.domain.errors import AlreadyClaimed, AlreadyResolved, ApprovalConsumed, DomainError, ExpiredOrUnknown
+from oauthdevice.domain.errors import (
+    AlreadyClaimed,
+    AlreadyResolved,
+    ApprovalConsumed,
+    DomainError,
+    ExpiredOrUnknown,
+    NotOpened,
+)
 from oauthdevice.domain.subjects import AccountSubject, ExternalSubject, Subject
 
 ISSUED_AT = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -310,3 +317,48 @@ class TestRedemption:
             change(leased)
         assert record == authorization(State.APPROVED)
         assert leased == machine.lease(record, after(10))
+
+
+class TestDisown:
+    @pytest.mark.parametrize(
+        ("state", "becomes"),
+        [
+            (State.PENDING, State.DENIED),
+            (State.APPROVED, State.DENIED),
+            (State.REDEEMING, State.DENIED),
+            (State.DENIED, State.DENIED),
+            (State.CONSUMED, State.CONSUMED),
+        ],
+    )
+    def test_undoes_whatever_its_person_decided(self, state: State, becomes: State) -> None:
+        record = authorization(state, claimed_by=ADA, attempt=3, lease_until=after(10))
+        disowned = machine.disown(record, ADA.key)
+        assert disowned == replace(record, state=becomes, reported=True)
+        assert machine.disown(disowned, ADA.key) == disowned
+
+    @pytest.mark.parametrize("state", list(State))
+    def test_is_for_nobody_else(self, state: State) -> None:
+        for other in (BOB, EVE):
+            with pytest.raises(AlreadyClaimed):
+                machine.disown(authorization(state, claimed_by=ADA), other.key)
+
+    def test_is_for_nobody_before_it_was_opened(self) -> None:
+        with pytest.raises(NotOpened):
+            machine.disown(authorization(), ADA.key)
+
+    def test_is_final(self) -> None:
+        disowned = machine.disown(authorization(claimed_by=ADA), ADA.key)
+        assert machine.verdict(disowned, "tool", after(1), on_time=True) is Verdict.DENIED
+        for decide in (machine.approve, machine.deny):
+            arguments = (ADA, FULL, after(1)) if decide is machine.approve else (ADA, after(1))
+            with pytest.raises(AlreadyResolved):
+                decide(disowned, *arguments)
+
+
+class TestBurn:
+    @pytest.mark.parametrize("owner", [None, ADA])
+    def test_denies_for_nobody_and_keeps_whose_it_is(self, owner: Subject | None) -> None:
+        record = authorization(claimed_by=owner)
+        burned = machine.burn(record)
+        assert burned == replace(record, state=State.DENIED, burned=True)
+        assert machine.verdict(burned, "tool", after(1), on_time=True) is Verdict.DENIED

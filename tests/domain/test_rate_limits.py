@@ -9,7 +9,15 @@ import pytest
 
 from oauthdevice.domain.audit import Audit, AuditEvent
 from oauthdevice.domain.errors import RateLimited, StoreUnavailable
-from oauthdevice.domain.rate_limits import ALARM, DEFAULT_LIMITS, Limit, RateLimits, is_same_network, network
+from oauthdevice.domain.rate_limits import (
+    ALARM,
+    DEFAULT_LIMITS,
+    Limit,
+    RateLimits,
+    is_same_network,
+    is_within,
+    network,
+)
 from oauthdevice.metrics import Meter
 from oauthdevice.stores.connections import connect
 from oauthdevice.stores.redis import RedisLimitStore
@@ -108,6 +116,31 @@ class TestSameNetwork:
     def test_two_known_addresses_that_count_as_one(self, address: str, other: str, same: bool) -> None:
         assert is_same_network(address, other) is same
         assert is_same_network(other, address) is same
+
+    @pytest.mark.parametrize(
+        ("address", "networks", "within"),
+        [
+            ("192.0.2.7", "192.0.2.7", True),
+            ("192.0.2.8", "192.0.2.7", False),
+            ("192.0.2.8", "192.0.2.0/24", True),
+            ("192.0.2.8", "192.0.2.7/24", True),
+            ("::ffff:192.0.2.8", "192.0.2.0/24", True),
+            ("192.0.2.8", "::ffff:192.0.2.8", True),
+            ("2001:db8:1:2::3", "2001:db8:1:2::4", True),
+            ("2001:db8:1:2::3", "2001:db8:1:3::4", False),
+            ("2001:db8:1:2::3", "2001:db8:1::/48", True),
+            ("fe80::1%eth0", "fe80::2", True),
+            ("192.0.2.7", "::/0", False),
+            ("", "0.0.0.0/0", False),
+        ],
+    )
+    def test_an_address_within_a_network(self, address: str, networks: str, within: bool) -> None:
+        assert is_within(address, networks) is within
+
+    @pytest.mark.parametrize("networks", ["", "unknown", "192.0.2", "192.0.2.0/33", "example.com", "1/2/3"])
+    def test_what_is_no_network(self, networks: str) -> None:
+        with pytest.raises(ValueError, match="does not appear"):
+            is_within("192.0.2.7", networks)
 
 
 @pytest.mark.parametrize("way", ["hit", "reserve"])
@@ -307,3 +340,30 @@ class TestRedisAway:
         with pytest.raises(StoreUnavailable):
             getattr(store, method)(LIMIT, "ada")
         client.close()
+
+
+class TestUsingUp:
+    def test_leaves_so_many_and_no_more(self, counters: Counters) -> None:
+        limit = Limit("code", 60, PERIOD_SECONDS)
+        counters.accepted("hit", 10, limit)
+        counters.store.use_up(limit, "ada", 6)
+        counters.store.use_up(limit, "ada", 6)
+        assert counters.accepted("hit", 10, limit) == 6
+        assert counters.accepted("hit", 10, limit, key="bob") == 10
+
+    def test_takes_nothing_of_less(self, counters: Counters) -> None:
+        counters.accepted("hit", 4)
+        counters.store.use_up(LIMIT, "ada", 3)
+        assert counters.accepted("hit", 5) == 1
+
+    @pytest.mark.parametrize(("count", "left"), [(60, 6), (5, 1), (1, 1)])
+    def test_leaves_a_tenth_and_never_nothing(self, counters: Counters, count: int, left: int) -> None:
+        limits = RateLimits(counters.store, {"code": Limit("code", count, PERIOD_SECONDS)}, counters.audit, Meter())
+        limits.use_up("code", "192.0.2.7")
+        for _ in range(left):
+            limits.hit("code", "192.0.2.7")
+        with pytest.raises(RateLimited):
+            limits.hit("code", "192.0.2.7")
+
+    def test_of_a_limit_that_is_off_does_nothing(self, counters: Counters) -> None:
+        RateLimits(counters.store, {"code": None}, counters.audit, Meter()).use_up("code", "192.0.2.7")

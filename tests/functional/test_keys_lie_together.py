@@ -52,6 +52,11 @@ def story(world: World, provider: ScriptedProvider) -> Iterator[object]:
     yield [device.account(answer["access_token"]).status_int for _ in range(2)]
     yield person.deny(denied.user_code)
     yield denied.poll().json["error"]
+    strange, burned = (world.device(address="198.51.100.2").ask() for _ in range(2))
+    page = person.open(strange.user_code)
+    page.form.action = "/device/report"
+    yield page.form.submit(status=303)
+    yield world.browser().post_json(LOOKUP, {"user_code": burned.user_code}, status=200)
     stranger = Stranger(world).sign_in(provider, foreign.user_code)
     yield stranger.context()
     assert stranger.decide(APPROVE_EXTERNAL, foreign.user_code).status_int == 200
@@ -102,7 +107,7 @@ def test_every_command_of_a_whole_story_names_keys_of_one_tag(
     for keys in named:
         assert len({tag(key) for key in keys}) == 1, keys
     rooms = {re.sub(r"\{.*?\}:?", "", key).split(":")[1].partition("/")[0] for keys in named for key in keys}
-    assert rooms >= {"authorization", "user_code", "limit", "token", "handshake", "audit"}
+    assert rooms >= {"authorization", "user_code", "limit", "token", "handshake", "audit", "burned"}
 
 
 def test_a_whole_story_leaves_keys_on_every_master_with_at_most_one_tag(

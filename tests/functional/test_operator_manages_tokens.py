@@ -136,8 +136,10 @@ def pass_to(world: World, days_ago: float) -> None:
     world.clock.pass_seconds((-timedelta(days=days_ago) - world.clock.offset).total_seconds())
 
 
-def signed_in(world: World, person: Person, client_id: str = "cli", label: str = "") -> SignedIn:
-    device = world.device(client_id).ask(**({"device_label": label} if label else {}))
+def signed_in(
+    world: World, person: Person, client_id: str = "cli", label: str = "", address: str = "192.0.2.7"
+) -> SignedIn:
+    device = world.device(client_id, address).ask(**({"device_label": label} if label else {}))
     world.services.approvals.approve(device.user_code, person.account, "192.0.2.7")
     return SignedIn(device, device.poll().json)
 
@@ -479,3 +481,59 @@ class TestDisablingAnAccount:
         assert one.status() == 401
         assert refresh(one).json["error"] == "invalid_grant"
         assert signed_in(world, Person(world, world.services.accounts.all()[0], "192.0.2.7")).status() == 200
+
+
+class TestWhatANetworkGot:
+    """After people have reported it: `--address NETWORK --since AGE`."""
+
+    @pytest.fixture
+    def held(self, world: World) -> dict[str, SignedIn]:
+        ada, bob = world.person("ada@example.com"), world.person("bob@example.com")
+        pass_to(world, 0.1)
+        old = signed_in(world, ada, address="203.0.113.9")
+        pass_to(world, 0)
+        return {
+            "old": old,
+            "ada": signed_in(world, ada, address="203.0.113.9"),
+            "bob": signed_in(world, bob, address="203.0.113.10"),
+            "six": signed_in(world, bob, address="2001:db8:1:2::3"),
+            "home": signed_in(world, ada),
+        }
+
+    @pytest.mark.parametrize(
+        ("arguments", "meant"),
+        [
+            (["--address", "203.0.113.9"], {"old", "ada"}),
+            (["--address", "203.0.113.9", "--since", "1h"], {"ada"}),
+            (["--address", "203.0.113.9", "--since", "1d"], {"old", "ada"}),
+            (["--address", "203.0.113.0/24", "--since", "30m"], {"ada", "bob"}),
+            (["--address", "2001:db8:1:2::ffff"], {"six"}),
+            (["--address", "2001:db8:1:2::/64", "--account", "ada@example.com"], set()),
+            (["--account", "ada@example.com", "--since", "1h"], {"ada", "home"}),
+        ],
+    )
+    def test_is_listed_and_ended(
+        self, admin: Admin, held: dict[str, SignedIn], arguments: list[str], meant: set[str]
+    ) -> None:
+        listed = {line[0] for line in admin("token", "list", *arguments).lines}
+        assert listed == {held[name].id for name in meant}
+        assert admin("token", "revoke", *arguments).out == f"ended {len(meant)} sessions\n"
+        assert {name for name, one in held.items() if one.status() == 401} == meant
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["--address", "example.com"],
+            ["--address", "203.0.113.0/33"],
+            ["--address", "203.0.113.9", "--since", "soon"],
+            ["--address", "203.0.113.9", "--since", "1w"],
+            ["--since", "1h"],
+            ["some-id", "--since", "1h"],
+            ["some-id", "--address", "203.0.113.9"],
+        ],
+    )
+    def test_what_makes_no_sense_ends_nothing(
+        self, admin: Admin, held: dict[str, SignedIn], arguments: list[str]
+    ) -> None:
+        assert admin("token", "revoke", *arguments).status == 2
+        assert {one.status() for one in held.values()} == {200}

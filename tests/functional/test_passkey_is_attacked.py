@@ -100,7 +100,9 @@ class TestALyingAuthenticator:
         mine.user_handle = theirs.user_handle
         assert refused(sign_in(world.browser(), mine))
 
-    @pytest.mark.parametrize("lie", sorted(set(LIES) - {"an unknown credential", "another user handle", "no user handle"}))
+    @pytest.mark.parametrize(
+        "lie", sorted(set(LIES) - {"an unknown credential", "another user handle", "no user handle"})
+    )
     def test_adds_nothing(self, world: World, lie: str) -> None:
         person, one = world.person().sign_in(), Authenticator()
         LIES[lie][0](one)

@@ -444,3 +444,22 @@ class TestDatabaseAway:
             with pytest.raises(StoreUnavailable):
                 call()
         database.engine.dispose()
+
+
+class TestLive:
+    def test_of_a_subject_and_not_older_than(self, stores: Stores) -> None:
+        for number, (subject, hours) in enumerate([(ADA, 0), (ADA, 2), (EVE, 0), (BOB, 0)]):
+            stores.sessions.mint(
+                order(str(number), token=str(number), subject=subject, issued_at=NOW - timedelta(hours=hours))
+            )
+
+        def ids(**which: Any) -> list[str]:
+            found = stores.sessions.live(NOW, account_id=None, client_id=None, **which)
+            return sorted(one.id for one in found)
+
+        assert ids() == ["0", "1", "2", "3"]
+        assert ids(subject_key=ADA.key) == ["0", "1"]
+        assert ids(subject_key=EVE.key) == ["2"]
+        assert ids(since=NOW - timedelta(hours=1)) == ["0", "2", "3"]
+        assert ids(subject_key=ADA.key, since=NOW - timedelta(hours=1)) == ["0"]
+        assert ids(subject_key=ADA.key, since=NOW - timedelta(hours=2)) == ["0", "1"]

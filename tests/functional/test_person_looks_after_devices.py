@@ -244,7 +244,7 @@ class TestTheEnd:
         foreign = let_in(world, stranger, device_label="not mine")
         number = names(ada.browser.get("/devices")).index("Calls itself b")
         page = open_device(ada, number)
-        assert "The 2 other devices of your account are signed out. End all others (2)" in text_of(page)
+        assert "This signs out the 2 other devices of your account. End all others (2)" in text_of(page)
         page = press(page, "end_others").follow()
         assert "2 devices are signed out. Their apps must ask you again." in text_of(page)
         assert names(page) == ["Calls itself b"]

@@ -30,6 +30,8 @@ oauthdevice.database_url = sqlite:///%(here)s/oauthdevice.sqlite
 oauthdevice.redis_url = embedded://
 oauthdevice.secret_file = %(here)s/secret
 oauthdevice.demo_email = demo@example.com
+oauthdevice.brand_colour = #7a1fa2
+oauthdevice.templates = %(here)s/templates
 
 [server:main]
 use = egg:waitress#main
@@ -78,6 +80,10 @@ def installed(built: Built, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     url = f"http://127.0.0.1:{port}"
     ini = folder / "server.ini"
     ini.write_text(INI.format(url=url, port=port))
+    (folder / "templates").mkdir()
+    (folder / "templates" / "layout.html.jinja2").write_text(
+        '{% extends "layout.html.jinja2" %}{% block footer %}{{ super() }}<p>Ours</p>{% endblock %}'
+    )
     server = Server(ini, url, programs)
     server.environ.pop("PYTHONPATH", None)
     server.start()
@@ -124,7 +130,8 @@ class TestAnInstallationWithoutACheckout:
         page = requests.get(f"{installed.url}/device", timeout=10)
         assert page.status_code == 200
         linked = re.findall(r'(?:href|src)="(/static/[^"]+)"', page.text)
-        assert {Path(urlsplit(path).path).name for path in linked} >= {"device.css", "device.js"}
+        assert {Path(urlsplit(path).path).name for path in linked} >= {"device.css", "device.js", "colours.css"}
+        assert "<p>Ours</p>" in page.text
         for path in linked:
             answer = requests.get(installed.url + path, timeout=10)
             assert answer.status_code == 200

@@ -4,12 +4,14 @@ import re
 from collections.abc import Callable
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Request, expect
 
 from oauthdevice.languages import ALL
 
 from ..factories import LOOKUP, Person, World
 from .conftest import Visitor, Watch
+from .test_everybody_can_use_it import WCAG
 
 VisitorMaker = Callable[..., Visitor]
 
@@ -133,6 +135,20 @@ class TestACodeThatDies:
         time_passes(live, visitor.page, 901)
         self.is_dead(visitor, EXPIRED)
         assert "/device/consent" not in watch.posts
+
+    def test_says_so_to_everybody(self, live: World, visit: VisitorMaker) -> None:
+        visitor = visit(bypass_csp=True)
+        page = visitor.page
+        page.clock.install()
+        open_consent(live, visitor)
+        page.clock.fast_forward(901_000)
+        expect(page.get_by_role("alert")).to_contain_text(EXPIRED)
+        page.set_viewport_size({"width": 320, "height": 256})
+        assert page.locator("html").evaluate("one => one.scrollWidth") <= 320
+        for scheme in ("light", "dark"):
+            page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
+            results = Axe().run(page, options=WCAG)
+            assert results.violations_count == 0, results.generate_report()
 
     @pytest.mark.parametrize("decision", ["approve", "deny"])
     def test_in_another_window(

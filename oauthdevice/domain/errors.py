@@ -350,27 +350,6 @@ class NoSuchSession(DomainError):
     description = "There is no such session."
 
 
-class UndoMalformed(DomainError):
-    """The link of a mail is not one of ours, or not all of it arrived."""
-
-    error = "undo_malformed"
-    description = "This is not a link of a mail of this server."
-
-
-class UndoExpired(DomainError):
-    """The link of a mail is too old."""
-
-    error = "undo_expired"
-    description = "The link has expired."
-
-
-class DeviceEnded(DomainError):
-    """The device that the link of a mail would end has ended already."""
-
-    error = "device_ended"
-    description = "The device was ended already."
-
-
 class NoSuchPasskey(DomainError):
     """The passkey is unknown, removed or another account's; which, is told to nobody."""
 

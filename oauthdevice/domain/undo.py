@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cryptography.fernet import InvalidToken
 
 from .devices import Device, Devices
-from .errors import DeviceEnded, NoSuchSession, UndoExpired, UndoMalformed
+from .errors import DomainError, NoSuchSession
 from .keys import key_ring
 from .sessions import Session, Sessions, subject_digest
 
@@ -17,6 +17,27 @@ if TYPE_CHECKING:
     from .ports import Clock
 
 UNDO_DAYS = 7
+
+
+class UndoMalformed(DomainError):
+    """The link of a mail is not one of ours, or not all of it arrived."""
+
+    error = "undo_malformed"
+    description = "This is not a link of a mail of this server."
+
+
+class UndoExpired(DomainError):
+    """The link of a mail is too old."""
+
+    error = "undo_expired"
+    description = "The link has expired."
+
+
+class DeviceEnded(DomainError):
+    """The device that the link of a mail would end has ended already."""
+
+    error = "device_ended"
+    description = "The device was ended already."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

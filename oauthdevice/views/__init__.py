@@ -23,6 +23,7 @@ def includeme(config: Configurator) -> None:
     config.include(".heartbeat")
     config.include(".openapi")
     config.include(".pages")
+    config.include(".consent")
     config.include(".devices")
     config.include(".undo")
     if settings.has_passkeys:

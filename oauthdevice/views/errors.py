@@ -12,6 +12,7 @@ from pyramid.response import Response
 
 from ..domain import errors
 from ..domain.audit import request_id
+from ..domain.undo import DeviceEnded, UndoExpired, UndoMalformed
 from ..schemas.body import BodyTooLarge, UnsupportedMediaType
 
 log = logging.getLogger(__name__)
@@ -39,9 +40,9 @@ STATUS: dict[type[errors.DomainError], int] = {
     errors.AlreadyClaimed: 409,
     errors.TooManyPasskeys: 409,
     errors.UserCodeNotPending: 409,
-    errors.UndoMalformed: 404,
-    errors.UndoExpired: 410,
-    errors.DeviceEnded: 410,
+    UndoMalformed: 404,
+    UndoExpired: 410,
+    DeviceEnded: 410,
     BodyTooLarge: 413,
     UnsupportedMediaType: 415,
     errors.RateLimited: 429,

@@ -10,8 +10,9 @@ from ..domain.reports import Report
 from ..domain.subjects import Approval, Decider, ExternalSubject
 from ..schemas.body import deserialise, read_body
 from ..schemas.pages import report_form
+from .consent import DECIDED, REPORT, decider_of, forgetting_a_dead_code, nobody_decides, tell_outcome
 from .links import forget_link
-from .pages import DECIDED, REPORT, decider_of, forgetting_a_dead_code, go, nobody_decides, tell_outcome
+from .pages import go
 
 
 def includeme(config: Configurator) -> None:

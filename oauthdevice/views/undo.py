@@ -7,7 +7,8 @@ session at once, so that it leaves the address bar, and stays when the page is r
 from pyramid.config import Configurator
 from pyramid.request import Request
 
-from ..domain.errors import DomainError, UndoMalformed
+from ..domain.errors import DomainError
+from ..domain.undo import UndoMalformed
 from ..schemas.body import deserialise, read_query
 from ..schemas.devices import undo_query
 from .pages import Answer, go, refuse_method

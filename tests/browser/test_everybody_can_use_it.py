@@ -6,6 +6,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from oauthdevice.domain.sessions import ALL
 from oauthdevice.domain.undo import UndoSeal
 
 from ..factories import PASSWORD, World
@@ -134,7 +135,7 @@ def undone(live: World, visitor: Visitor) -> None:
 
 def undone_before(live: World, visitor: Visitor) -> None:
     undo(live, visitor)
-    live.services.registry.end_all()
+    live.services.registry.end_all(ALL)
     visitor.button("End this device").click()
 
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 from webtest import TestResponse
 
-from oauthdevice.domain.sessions import NewSession
+from oauthdevice.domain.sessions import ALL, NewSession
 from oauthdevice.domain.subjects import ExternalSubject
 from oauthdevice.domain.undo import UndoSeal
 from oauthdevice.stores.models import NoticeRow
@@ -153,7 +153,7 @@ class TestTheMail:
     def test_is_not_sent_of_what_was_ended_before(self, world: World, mailbox: Mailbox) -> None:
         person = world.person()
         for end in (
-            world.services.registry.end_all,
+            lambda: world.services.registry.end_all(ALL),
             lambda: world.services.accounts.set_active(person.account.email, False),
         ):
             let_in(world, person, device_label="laptop")

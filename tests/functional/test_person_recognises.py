@@ -68,12 +68,12 @@ class TestThePlace:
             (
                 "192.0.2.7",
                 "198.51.100.1",
-                "Near Berlin, Germany (by its address; may be wrong). This browser is in the same country.",
+                "Near Berlin, Germany (by its address; may be wrong) This browser is in the same country.",
             ),
             (
                 "203.0.113.9",
                 "192.0.2.7",
-                "Near Lyon, France (by its address; may be wrong). This browser is in another country.",
+                "Near Lyon, France (by its address; may be wrong) This browser is in another country.",
             ),
             ("2001:db8:1::5", "127.0.0.1", "Near France (by its address; may be wrong)"),
         ],
@@ -167,7 +167,7 @@ optional = on
         told = may_do(person.browser.get("/device/consent?ui_locales=de"))
         assert told[0].endswith("In deinem Namen <Mails> senden")
         assert told[2] == "Deine Apps sehen"
-        assert may_do(person.browser.get("/device/consent?ui_locales=fr"))[2] == "See your apps"
+        assert may_do(person.browser.get("/device/consent?ui_locales=fr"))[2] == "Voir vos applications"
 
     @pytest.mark.parametrize(
         ("line", "named"),

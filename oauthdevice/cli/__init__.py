@@ -1,0 +1,1 @@
+"""`oauthdevice`: sign in, and see and end what is signed in, from a terminal."""

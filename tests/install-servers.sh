@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium, nginx, Caddy, promtool, an
-# OpenID Connect provider.
+# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium, nginx, Caddy, promtool, the
+# shells and the terminal that the command-line program is tried in, and what others wrote in Node.js.
 # Does nothing where all are there.
 set -eu
 
@@ -10,6 +10,7 @@ command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
+for one in curl fish tmux zsh; do command -v $one >/dev/null || missing="$missing $one"; done
 for one in nginx caddy; do command -v $one >/dev/null || [ -x /usr/sbin/$one ] || missing="$missing $one"; done
 command -v promtool >/dev/null || missing="$missing prometheus"
 
@@ -30,6 +31,6 @@ fi
 cd "$(dirname "$0")/oidc_provider"
 # npm writes the first of these last, so it is newer than the second once all of that is installed.
 if [ -z "$(find node_modules/.package-lock.json -newer package-lock.json 2>/dev/null)" ]; then
-    echo "installing the OpenID Connect provider of the tests" >&2
+    echo "installing what the tests run in Node.js" >&2
     npm ci --omit=dev --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 fi

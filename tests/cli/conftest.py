@@ -174,3 +174,12 @@ def tool(world: World, tmp_path: Path) -> Tool:
 @pytest.fixture
 def tool_without_keyring(world: World, tmp_path: Path) -> Tool:
     return Tool(tmp_path, world.settings.public_url, "keyring.backends.fail.Keyring")
+
+
+@pytest.fixture(scope="session")
+def openid_client() -> Path:
+    """A node_modules with openid-client."""
+    folder = CHECKOUT / "tests" / "oidc_provider" / "node_modules"
+    if shutil.which("node") is None or not (folder / "openid-client").is_dir():
+        raise RuntimeError("openid-client is not installed: run `make test`, which installs it")
+    return folder

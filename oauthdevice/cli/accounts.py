@@ -7,28 +7,17 @@ from ..client import DeviceLoginError, InvalidGrant, InvalidToken, Unreachable
 from .book import Account, AccountBook
 from .exits import Exit, Failure, failure_of
 from .output import Output, columns, minute
-from .session import session_of
+from .session import FEW_TRIES, credentials_lock, session_of
 from .vault import vault_of
 
 
 def logout(options: argparse.Namespace, output: Output) -> None:
     """The session ends on the server, if that can be reached, and here in any case."""
     account = chosen_account(options)
-    told = None
-    try:
-        with session_of(account, output) as session:
-            credentials = session.credentials()
-            if credentials.get("refresh_token"):
-                session.login.revoke(str(credentials["refresh_token"]), "refresh_token")
-            else:
-                session.login.revoke(str(credentials["access_token"]))
-    except (InvalidToken, InvalidGrant):
-        # It had ended already.
-        pass
-    except (DeviceLoginError, Failure) as error:
-        told = str(failure_of(error))
-    vault_of(account).delete(account.key)
-    active = AccountBook().remove(account)
+    with credentials_lock(account):
+        told = _revoked(account, output)
+        vault_of(account).delete(account.key)
+        active = AccountBook().remove(account)
     if told:
         output.warn(f"the session could not be ended on the server, where it may still be valid. {told}")
     text = f"Signed out of {account.host} as {account.subject}."
@@ -94,6 +83,23 @@ def token(options: argparse.Namespace, output: Output) -> None:
     output.tell("token", found, access_token=found, expires_at=expires_at, host=account.host)
 
 
+def _revoked(account: Account, output: Output) -> str | None:
+    """End the session on the server: None, or why that was not to be."""
+    try:
+        with session_of(account, output, FEW_TRIES) as session:
+            credentials = session.credentials()
+            if credentials.get("refresh_token"):
+                session.login.revoke(str(credentials["refresh_token"]), "refresh_token")
+            else:
+                session.login.revoke(str(credentials["access_token"]))
+    except (InvalidToken, InvalidGrant):
+        # It had ended already.
+        return None
+    except (DeviceLoginError, Failure) as error:
+        return str(failure_of(error))
+    return None
+
+
 def chosen_account(options: argparse.Namespace) -> Account:
     return AccountBook().find(options.account, options.host)
 
@@ -103,7 +109,7 @@ def _asked(account: Account, offline: bool, output: Output) -> tuple[str, Except
     if offline:
         return "not asked", None
     try:
-        with session_of(account, output) as session:
+        with session_of(account, output, FEW_TRIES) as session:
             url = session.metadata().account_endpoint
             if url is None:
                 session.fresh()

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+from urllib.parse import urlsplit
 
 from .exits import Exit, Failure, not_signed_in
 from .files import folder, locked, write_private
@@ -115,7 +116,10 @@ def address_of(host: str) -> str:
     host = host.strip().rstrip("/")
     if "://" in host:
         return host
-    name = host.partition("/")[0]
-    name = name if name.startswith("[") else name.partition(":")[0]
-    is_here = name in ("localhost", "[::1]") or name.startswith(("127.", "[::1]"))
-    return f"{'http' if is_here else 'https'}://{host}"
+    from ..client.addresses import is_loopback
+
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+    except ValueError:
+        raise Failure(Exit.USAGE, "usage", "That is no address of a server.") from None
+    return f"{'http' if is_loopback(name) else 'https'}://{host}"

@@ -4,11 +4,16 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+# What Docker and Podman leave in a container.
+MARKS = (Path("/.dockerenv"), Path("/run/.containerenv"))
+
 
 def why_not(wanted: bool | None, environ: Mapping[str, str], is_terminal: bool) -> str | None:
     """The reason for which no browser is opened; None where one can be. `wanted`: --browser or --no-browser."""
     if wanted is False:
         return "--no-browser"
+    if sys.platform == "win32":
+        return "on Windows, Enter is not waited for"
     if not is_terminal:
         return "this is no terminal"
     if wanted is True:
@@ -22,7 +27,7 @@ def why_not(wanted: bool | None, environ: Mapping[str, str], is_terminal: bool) 
     if _is_container(environ):
         return "this is a container"
     has_display = any(environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER", "WSL_DISTRO_NAME"))
-    if sys.platform not in ("win32", "darwin") and not has_display:
+    if sys.platform != "darwin" and not has_display:
         return "there is no display"
     return None
 
@@ -40,4 +45,4 @@ def open_page(address: str) -> bool:
 def _is_container(environ: Mapping[str, str]) -> bool:
     if environ.get("container") or environ.get("KUBERNETES_SERVICE_HOST"):
         return True
-    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()
+    return any(mark.exists() for mark in MARKS)

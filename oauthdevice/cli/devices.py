@@ -8,7 +8,7 @@ from .accounts import chosen_account
 from .book import AccountBook
 from .exits import Exit, Failure
 from .output import Output, columns, minute, printable
-from .session import Session, session_of
+from .session import Session, credentials_lock, session_of
 from .vault import vault_of
 
 LIMIT = 200
@@ -50,8 +50,9 @@ def revoke(options: argparse.Namespace, output: Output) -> None:
             session.call("DELETE", f"{session.metadata().sessions_endpoint}/{one['id']}")
             current = _is_current(one, session)
             if current:
-                vault_of(account).delete(account.key)
-                AccountBook().remove(account)
+                with credentials_lock(account):
+                    vault_of(account).delete(account.key)
+                    AccountBook().remove(account)
             text = f"Ended: {_name(one)}" + (" (this device: you are signed out)" if current else "")
             output.tell("revoked", text, id=one["id"], device_label=one.get("device_label"), current=current)
     if not chosen and not output.as_json:

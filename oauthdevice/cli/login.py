@@ -17,7 +17,7 @@ from .files import folder
 from .output import Output, minute, printable
 from .parser import DEFAULT_CLIENT_ID
 from .qr import qr_code
-from .session import credentials_of, tell_pause
+from .session import credentials_lock, credentials_of, tell_pause
 from .vault import FileVault, Vault, new_vault, vault_of
 from .waiting import Waiting
 
@@ -132,10 +132,11 @@ def _account(tokens: Tokens, vault: Vault, *, host: str, client_id: str, label: 
 def _keep(account: Account, vault: Vault, tokens: Tokens) -> None:
     """Store the credentials, and end the session that they take the place of."""
     book = AccountBook()
-    earlier = next((one for one in book.all() if one.key == account.key), None)
-    old = vault_of(earlier).get(earlier.key) if earlier else None
-    vault.put(account.key, credentials_of(tokens))
-    book.put(account)
+    with credentials_lock(account):
+        earlier = next((one for one in book.all() if one.key == account.key), None)
+        old = vault_of(earlier).get(earlier.key) if earlier else None
+        vault.put(account.key, credentials_of(tokens))
+        book.put(account)
     if earlier is None:
         return
     if earlier.storage != account.storage:

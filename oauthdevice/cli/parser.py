@@ -67,8 +67,9 @@ def _add_devices(commands: "Commands") -> None:
     devices = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     show = _add(devices, "list", "devices:show_all", "list them, newest first")
     show.add_argument("--page", type=int, default=1, help="from 1")
-    limit = int(os.environ.get("OAUTHDEVICE_LIMIT", "0")) if os.environ.get("OAUTHDEVICE_LIMIT", "").isdigit() else 0
-    show.add_argument("--limit", type=int, default=limit or 100, help="devices a page, at most 200")
+    # argparse reads a default that is text as it reads the option.
+    limit = os.environ.get("OAUTHDEVICE_LIMIT") or "100"
+    show.add_argument("--limit", type=int, default=limit, help="devices a page, at most 200")
     revoke = _add(devices, "revoke", "devices:revoke", "end the session of one, or of all others")
     which = revoke.add_mutually_exclusive_group(required=True)
     which.add_argument("device", nargs="?", metavar="DEVICE", help="its name, its id, or a part of its name")

@@ -1,7 +1,7 @@
 """An account at work: a token that is valid now, and calls of its server's API."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -16,6 +16,8 @@ from .vault import Credentials, Vault, vault_of
 
 # A token that is handed out is good for at least so long.
 LEEWAY_SECONDS = 30
+# Somebody looks on, and the command has an answer without the server as well.
+FEW_TRIES = 3
 
 
 def credentials_of(tokens: Tokens) -> dict[str, Any]:
@@ -54,7 +56,7 @@ class Session:
         found = self.credentials()
         if _is_fresh(found, stale):
             return found
-        with locked(f"refresh-{sha256(self.account.key.encode()).hexdigest()[:16]}"):
+        with credentials_lock(self.account):
             found = self.credentials()
             if _is_fresh(found, stale):
                 return found
@@ -79,14 +81,19 @@ class Session:
             return self.login.call(method, url, str(self.fresh(stale=token)["access_token"]))
 
 
+def credentials_lock(account: Account) -> AbstractContextManager[None]:
+    """Held while credentials are renewed, replaced or forgotten, so that none of these undoes another."""
+    return locked(f"account-{sha256(account.key.encode()).hexdigest()[:16]}")
+
+
 @contextmanager
-def session_of(account: Account, output: Output) -> Iterator[Session]:
+def session_of(account: Account, output: Output, tries: int = 5) -> Iterator[Session]:
     """The session of a stored account; its connections end with the block."""
 
     def told(pause: Pause) -> None:
         tell_pause(pause, output)
 
-    login = DeviceLogin(account.host, account.client_id, insecure=account.insecure, on_pause=told)
+    login = DeviceLogin(account.host, account.client_id, insecure=account.insecure, tries=tries, on_pause=told)
     with login:
         yield Session(account, vault_of(account), login)
 

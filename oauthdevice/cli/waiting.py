@@ -85,5 +85,6 @@ def _in_foreground() -> bool:
     """Whether the keyboard is ours. A job in the background that reads from it is stopped."""
     try:
         return os.tcgetpgrp(sys.stdin.fileno()) == os.getpgrp()
-    except OSError:
+    except (OSError, AttributeError):
+        # No terminal, or a system without such groups, where the keyboard cannot be waited for either.
         return False

@@ -122,7 +122,9 @@ def positive(value: object) -> float | None:
         value = int(value[:9])
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
-    return float(value) if 0 < value < 1e12 else None
+    if not 0 < value < 1e12:
+        return None
+    return int(value) if value == int(value) else value
 
 
 def confirmation_number(members: Members) -> str | None:

@@ -80,11 +80,10 @@ class DeviceLogin:
 
     def wait(self, started: StartedLogin, on_pending: OnPending | None = None) -> Tokens:
         """The tokens, once the person said yes. Raises AccessDenied, CodeExpired, Cancelled, Unreachable, Refused."""
-        self._cancelled.clear()
         return self._run(self._flow.wait(started), on_pending)
 
     def cancel(self) -> None:
-        """Make `wait`, which runs in another thread, raise Cancelled."""
+        """Make `wait` in another thread raise Cancelled, and from now on whatever would wait."""
         self._cancelled.set()
 
     def refresh(self, tokens: Tokens | str, scope: str = "") -> Tokens:

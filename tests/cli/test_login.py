@@ -266,6 +266,12 @@ class TestCancelling:
             login.wait(started)
         thread.join()
 
+    def test_that_comes_before_the_wait_is_not_forgotten(self) -> None:
+        login = Answers(answer(TOKENS)).login(metadata=SERVER)
+        login.cancel()
+        with pytest.raises(Cancelled):
+            login.wait(Answers(answer(STARTED)).login(metadata=SERVER).start())
+
     def test_of_a_task_cancels_the_asynchronous_one(self) -> None:
         async def story() -> None:
             login = Answers(answer(STARTED)).async_login(metadata=SERVER)

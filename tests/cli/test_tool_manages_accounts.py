@@ -90,6 +90,9 @@ class TestOneAccount:
         book.write_text(book.read_text().replace(tool.url, "http://127.0.0.1:1"))
         path = tool.folder / "credentials.json"
         path.write_text(path.read_text().replace(tool.url, "http://127.0.0.1:1"))
+        done = tool.run("status")
+        assert done.returncode == 6
+        assert re.search(r"^session +unknown: the server cannot be reached$", done.stdout, re.MULTILINE)
         done = tool.run("logout")
         assert done.returncode == 0
         assert "may still be valid" in done.stderr

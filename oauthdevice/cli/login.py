@@ -1,6 +1,8 @@
 """`oauthdevice login`."""
 
 import argparse
+import base64
+import json
 import os
 import platform
 import sys
@@ -105,8 +107,8 @@ def _qr_code(started: StartedLogin, wanted: bool | None) -> str | None:
 
 
 def _account(tokens: Tokens, vault: Vault, *, host: str, client_id: str, label: str, insecure: bool) -> Account:
-    """Whom the server says the tokens speak for. A server that is none of ours may not say it."""
-    answer = tokens.answer
+    """Whom the server says the tokens speak for. A server that is none of ours says it in an ID token, if at all."""
+    answer, claims = tokens.answer, _claims(tokens.answer.get("id_token"))
     owner: Mapping[str, Any] = answer["account"] if isinstance(answer.get("account"), dict) else {}
     spaces = answer.get("workspaces") if isinstance(answer.get("workspaces"), list) else []
     default = answer.get("default_workspace_id")
@@ -115,9 +117,15 @@ def _account(tokens: Tokens, vault: Vault, *, host: str, client_id: str, label: 
     return Account(
         host=host,
         client_id=client_id,
-        subject=printable(owner.get("email") or answer.get("subject_email") or "(somebody)"),
+        subject=printable(
+            owner.get("email")
+            or answer.get("subject_email")
+            or claims.get("email")
+            or claims.get("sub")
+            or "(somebody)"
+        ),
         storage=vault.name,
-        name=printable(owner.get("name") or ""),
+        name=printable(owner.get("name") or claims.get("name") or ""),
         subject_type=printable(answer.get("subject_type") or ""),
         subject_issuer=printable(answer.get("subject_issuer") or ""),
         workspace=printable(chosen.get("name") or ""),
@@ -127,6 +135,18 @@ def _account(tokens: Tokens, vault: Vault, *, host: str, client_id: str, label: 
         signed_in_at=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         insecure=insecure,
     )
+
+
+def _claims(id_token: object) -> Mapping[str, Any]:
+    """What an ID token says. Not verified: it came from the token endpoint itself (OpenID Connect Core §3.1.3.7),
+    and is no more than a name to show.
+    """
+    try:
+        payload = str(id_token).split(".")[1]
+        found = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    except (ValueError, IndexError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _keep(account: Account, vault: Vault, tokens: Tokens) -> None:

@@ -1,10 +1,12 @@
-"""The library against a server that others wrote: oidc-provider."""
+"""The library and the program against a server that others wrote: oidc-provider."""
+
+from pathlib import Path
 
 import pytest
 
 from oauthdevice.client import AccessDenied, DeviceLogin, InvalidClient, InvalidGrant, InvalidScope, Pending
 
-from .conftest import DeviceProvider
+from .conftest import DeviceProvider, Tool
 
 
 def login(provider: DeviceProvider, client_id: str = "cli") -> DeviceLogin:
@@ -51,3 +53,17 @@ class TestOidcProvider:
     def test_learns_that_there_is_no_such_scope(self, device_provider: DeviceProvider) -> None:
         with login(device_provider) as one, pytest.raises(InvalidScope):
             one.start(scope="\u0022quoted\u0022")
+
+    def test_takes_the_program_as_well(self, device_provider: DeviceProvider, tmp_path: Path) -> None:
+        tool = Tool(tmp_path, device_provider.issuer)
+        arguments = ("--client-id", "cli", "--scope", "openid offline_access")
+        status, told, complained = tool.login(lambda code: device_provider.decide(code, True), *arguments)
+        assert (status, complained) == (0, "")
+        assert (told[1]["account"], told[1]["scope"]) == ("ada", "openid offline_access")
+        (document,) = tool.documents("token")
+        with login(device_provider) as one:
+            assert one.call("GET", f"{device_provider.issuer}/me", document["access_token"])["sub"] == "ada"
+        assert tool.run("status").returncode == 0
+        assert "it has no such API" in tool.run("devices", "list").stderr
+        (document,) = tool.documents("logout")
+        assert document["revoked"] is True

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium, nginx, Caddy, promtool, the
-# shells and the terminal that the command-line program is tried in, and what others wrote in Node.js.
+# Installs what the tests run against and pip cannot bring: Redis, PostgreSQL, Chromium, nginx, Caddy, promtool, an
+# OpenID Connect provider.
 # Does nothing where all are there.
 set -eu
 
@@ -10,9 +10,10 @@ command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2
 command -v chromium >/dev/null || missing="$missing chromium"
 command -v node >/dev/null || missing="$missing nodejs"
 command -v npm >/dev/null || missing="$missing npm"
-for one in curl fish tmux zsh; do command -v $one >/dev/null || missing="$missing $one"; done
 for one in nginx caddy; do command -v $one >/dev/null || [ -x /usr/sbin/$one ] || missing="$missing $one"; done
 command -v promtool >/dev/null || missing="$missing prometheus"
+# Where the command-line program is tried.
+for one in curl fish tmux zsh; do command -v $one >/dev/null || missing="$missing $one"; done
 
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then

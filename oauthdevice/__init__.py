@@ -1,20 +1,27 @@
-"""oauthdevice: an OAuth 2.0 device authorization server (RFC 8628)."""
+"""oauthdevice: an OAuth 2.0 device authorization server (RFC 8628).
 
-from typing import Any
+Nothing of the server is imported before one is made: `oauthdevice.client` and `oauthdevice.cli` are in
+this package too, run where there is no server, and have to start at once.
+"""
 
-from pyramid.config import Configurator
-from pyramid.router import Router
+from typing import TYPE_CHECKING, Any
 
-from .development import prepare
-from .embedding import embedded_settings, mount
-from .settings import Settings, read_settings
-from .wiring import Services, build_services
+if TYPE_CHECKING:
+    from pyramid.config import Configurator
+    from pyramid.router import Router
+
+    from .settings import Settings
+    from .wiring import Services
 
 __all__ = ["includeme", "main", "make_app"]
 
 
-def main(global_config: dict[str, str], **options: str) -> Router:
+def main(global_config: dict[str, str], **options: str) -> "Router":
     """The WSGI application of an ini file (`paste.app_factory`). Raises SettingsError on a bad setting."""
+    from .development import prepare
+    from .settings import read_settings
+    from .wiring import build_services
+
     settings = read_settings(options, global_config.get("__file__"))
     app = make_app(settings, build_services(settings), **options)
     if settings.mode == "development":
@@ -22,14 +29,19 @@ def main(global_config: dict[str, str], **options: str) -> Router:
     return app
 
 
-def includeme(config: Configurator) -> None:
+def includeme(config: "Configurator") -> None:
     """The server inside another Pyramid application; see `oauthdevice.embedding`. Raises SettingsError."""
+    from .embedding import embedded_settings, mount
+    from .wiring import build_services
+
     settings = embedded_settings(config)
     mount(config, settings, make_app(settings, build_services(settings)))
 
 
-def make_app(settings: Settings, services: Services, **options: Any) -> Router:
+def make_app(settings: "Settings", services: "Services", **options: Any) -> "Router":
     """The WSGI application over given services; `options` are Pyramid's own."""
+    from pyramid.config import Configurator
+
     config = Configurator(settings={"handle_exceptions": False, **options})
     config.registry["oauthdevice.settings"] = settings
     config.registry["oauthdevice.services"] = services

@@ -35,7 +35,7 @@ BESIDE = "sqlite-redis"
 ADDRESSES = {**KINDS, BESIDE: ("sqlite_url", "redis_url")}
 BY_NAME = {
     "redis_server", "own_redis_server", "redis_cluster", "own_redis_cluster", "own_redis_sentinels",
-    "postgresql_server", "own_postgresql_server", "chromium",
+    "postgresql_server", "own_postgresql_server", "chromium", "device_provider", "openid_client", "tmux",
 }  # fmt: skip
 # Their stories are about HTTP alone, and many: told over the first kind.
 ABOUT_HTTP = {"test_headers", "test_openapi_document", "test_original_paths", "test_other_origins"}
@@ -60,7 +60,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [BESIDE]
     elif metafunc.definition.get_closest_marker("shared_redis"):
         chosen = [one for one in chosen if one != "embedded"] or [BESIDE]
-    elif metafunc.module.__name__.rpartition(".")[2] in ABOUT_HTTP:
+    elif metafunc.module.__name__.rpartition(".")[2] in ABOUT_HTTP or ".cli." in metafunc.module.__name__:
         chosen = chosen[:1]
     metafunc.parametrize("store_kind", chosen)
 

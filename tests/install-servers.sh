@@ -13,6 +13,8 @@ command -v npm >/dev/null || missing="$missing npm"
 command -v ip >/dev/null || [ -x /usr/sbin/ip ] || missing="$missing iproute2"
 for one in nginx caddy; do command -v $one >/dev/null || [ -x /usr/sbin/$one ] || missing="$missing $one"; done
 command -v promtool >/dev/null || missing="$missing prometheus"
+# Where the command-line program is tried.
+for one in curl fish tmux zsh; do command -v $one >/dev/null || missing="$missing $one"; done
 
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then
@@ -31,6 +33,6 @@ fi
 cd "$(dirname "$0")/oidc_provider"
 # npm writes the first of these last, so it is newer than the second once all of that is installed.
 if [ -z "$(find node_modules/.package-lock.json -newer package-lock.json 2>/dev/null)" ]; then
-    echo "installing the OpenID Connect provider of the tests" >&2
+    echo "installing what the tests run in Node.js" >&2
     npm ci --omit=dev --no-audit --no-fund --no-update-notifier --loglevel=error >/dev/null
 fi

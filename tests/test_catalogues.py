@@ -99,8 +99,8 @@ def written(source: str) -> Iterator[str]:
     parser = _Spoken()
     parser.feed(code.sub("", source))
     for text in parser.found:
-        # An attribute in a block that is set on its own is read as text here.
-        words = (word for word in text.split() if not re.fullmatch(r'[\w-]+="[^"]*"', word))
+        # An attribute or an address in a block that is set on its own is read as text here.
+        words = (word for word in text.split() if not re.fullmatch(r'[\w-]+="[^"]*"|/[\w/-]*', word))
         yield from (word for word in words if re.search(r"[^\W\d_]", word) and word not in UNTRANSLATED)
 
 

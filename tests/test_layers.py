@@ -2,6 +2,8 @@
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ PACKAGE = Path(oauthdevice.__file__).parent
 CHECKOUT = PACKAGE.parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(PACKAGE.rglob("*.lua"))
-ROOMS = {"domain", "schemas", "views", "stores", "identity_providers", "mail", "admin"}
+ROOMS = {"domain", "schemas", "views", "stores", "identity_providers", "mail", "admin", "client", "cli"}
 # HTTP, SQL, Redis and what speaks of them.
 OUTSIDE = {
     "pyramid", "cornice", "colander", "webob", "sqlalchemy", "alembic", "redis", "fakeredis", "limits", "jinja2",
@@ -29,7 +31,15 @@ ALLOWED: dict[str, set[str]] = {
     "mail": {"domain", "assets", "languages"},
     "views": {"domain", "schemas", "security", "sso_cookies", "settings", "metrics"},
     "admin": {"domain", "settings", "stores", "wiring"},
+    # They run where there is no server, and speak HTTP with it.
+    "client": set(),
+    "cli": {"client"},
 }
+# What the server stands on, and a program that signs in does without.
+OF_THE_SERVER = {
+    "pyramid", "cornice", "colander", "webob", "sqlalchemy", "alembic", "redis", "fakeredis", "limits", "jinja2",
+    "waitress", "psycopg", "authlib", "joserfc", "cryptography", "argon2", "babel", "prometheus_client",
+}  # fmt: skip
 # `development` runs the migrations as `admin` does; `settings` and `values` know the embedded Redis by its name.
 SEES_STORES = {"wiring", "development", "settings", "values", "admin"}
 NAMELESS = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers", "base", "core"}
@@ -105,6 +115,21 @@ class TestRooms:
         room = room_of(path)
         seen = {parts[0] for parts in ours(path) if parts} - {room}
         assert seen <= ALLOWED[room]
+
+    @pytest.mark.parametrize("path", [*in_room("client"), *in_room("cli")], ids=named)
+    def test_clients_know_nothing_that_the_server_stands_on(self, path: Path) -> None:
+        assert {parts[0] for parts in imported(path)} & OF_THE_SERVER == set()
+
+    @pytest.mark.parametrize("module", ["oauthdevice", "oauthdevice.client", "oauthdevice.cli"])
+    def test_importing_a_client_imports_nothing_of_the_server(self, module: str) -> None:
+        asked = f"import sys, {module}; print(*sorted(name for name in sys.modules))"
+        done = subprocess.run(
+            [sys.executable, "-c", asked], cwd=CHECKOUT, capture_output=True, text=True, check=True, timeout=60
+        )
+        seen = set(done.stdout.split())
+        assert {name.partition(".")[0] for name in seen} & OF_THE_SERVER == set()
+        ours = {name.split(".")[1] for name in seen if name.startswith("oauthdevice.")}
+        assert ours <= {"client", "cli"}
 
     @pytest.mark.parametrize("path", SOURCES, ids=named)
     def test_only_the_wiring_sees_the_stores(self, path: Path) -> None:

@@ -154,3 +154,11 @@ class TestAnInstallationWithoutACheckout:
         done = installed.admin("account", "list")
         assert done.returncode == 0, done.stderr
         assert "demo@example.com" in done.stdout
+
+    def test_the_program_that_signs_in_is_there_and_says_what_it_lacks(self, installed: Server) -> None:
+        """It comes with the server, and what it stands on comes with the extra `cli`."""
+        program = installed.programs / "oauthdevice"
+        assert installed.run(program, "--help").stdout.startswith("usage: oauthdevice")
+        done = installed.run(program, "login", "--host", installed.url)
+        assert done.returncode == 1
+        assert done.stderr == "oauthdevice: httpx is missing: pip install 'oauthdevice[cli]'\n"

@@ -46,6 +46,9 @@ def get_metadata(request: Request) -> dict[str, Any]:
         "token_endpoint": f"{api}/oauth/device/token",
         "introspection_endpoint": f"{api}/oauth/introspect",
         "revocation_endpoint": f"{api}/oauth/revoke",
+        # RFC 8414 §2 lets a server add its own: where its API tells a token's owner of themselves.
+        "account_endpoint": f"{api}/account",
+        "sessions_endpoint": f"{api}/account/sessions",
         "grant_types_supported": grants,
         # Required by RFC 8414 §2, and there is no authorization endpoint to answer any other type.
         "response_types_supported": ["none"],

@@ -645,7 +645,7 @@ class TestThePage:
         page, markup = world.browser().get("/openapi"), _Markup()
         markup.feed(page.text)
         assert markup.problems == []
-        assert all(address.startswith(("/", "#")) for address in markup.loaded)
+        assert all(address.startswith(("/", "#", "?ui_locales=")) for address in markup.loaded)
         assert {source for sources in directives(page).values() for source in sources} == {"'self'", "'none'"}
         assert page.headers.getall("Set-Cookie") == []
 

@@ -1,0 +1,131 @@
+"""Where credentials lie: in the key ring of the system, or, where there is none, in a file for its owner alone."""
+
+import contextlib
+import json
+import os
+import secrets
+import threading
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from .book import Account
+from .exits import Exit, Failure
+from .files import folder, locked, write_private
+
+SERVICE = "oauthdevice"
+# A key ring may ask the person to unlock it, and one without anybody to ask may hang.
+PROBE_SECONDS = 20
+
+Credentials = Mapping[str, Any]
+
+
+class Vault(Protocol):
+    """Credentials by the key of an account."""
+
+    name: str
+
+    def get(self, key: str) -> Credentials | None: ...
+
+    def put(self, key: str, credentials: Credentials) -> None: ...
+
+    def delete(self, key: str) -> None: ...
+
+
+class KeyringVault:
+    """The key ring of the system."""
+
+    name = "keyring"
+
+    def get(self, key: str) -> Credentials | None:
+        import keyring
+
+        found = keyring.get_password(SERVICE, key)
+        return _read(found) if found else None
+
+    def put(self, key: str, credentials: Credentials) -> None:
+        import keyring
+
+        keyring.set_password(SERVICE, key, json.dumps(credentials))
+
+    def delete(self, key: str) -> None:
+        import keyring
+        from keyring.errors import PasswordDeleteError
+
+        with contextlib.suppress(PasswordDeleteError):
+            keyring.delete_password(SERVICE, key)
+
+    def works(self) -> bool:
+        """Whether a secret that is put there comes back, and is gone once deleted."""
+        found: list[bool] = []
+        thread = threading.Thread(target=lambda: found.append(self._probe()), daemon=True)
+        thread.start()
+        thread.join(PROBE_SECONDS)
+        return found == [True]
+
+    def _probe(self) -> bool:
+        key, secret = f"probe {secrets.token_hex(8)}", {"probe": secrets.token_hex(8)}
+        try:
+            self.put(key, secret)
+            came_back = self.get(key) == secret
+            self.delete(key)
+            return came_back and self.get(key) is None
+        except Exception:
+            # Whatever a key ring raises (backends have errors of their own): it is not to be used.
+            return False
+
+
+class FileVault:
+    """`credentials.json`, mode 0600."""
+
+    name = "file"
+
+    def __init__(self) -> None:
+        self.path = folder() / "credentials.json"
+
+    def get(self, key: str) -> Credentials | None:
+        return self._all().get(key)
+
+    def put(self, key: str, credentials: Credentials) -> None:
+        with locked("credentials"):
+            write_private(self.path, json.dumps({**self._all(), key: dict(credentials)}, indent=2) + "\n")
+
+    def delete(self, key: str) -> None:
+        with locked("credentials"):
+            left = {name: one for name, one in self._all().items() if name != key}
+            if left:
+                write_private(self.path, json.dumps(left, indent=2) + "\n")
+            else:
+                self.path.unlink(missing_ok=True)
+
+    def _all(self) -> dict[str, Credentials]:
+        try:
+            return dict(_read(self.path.read_text("utf-8")))
+        except FileNotFoundError:
+            return {}
+
+
+def new_vault() -> Vault:
+    """Where a new sign-in goes. Raises Failure where a key ring is insisted on and does not work."""
+    wanted = os.environ.get("OAUTHDEVICE_STORAGE", "")
+    if wanted not in ("", "keyring", "file"):
+        raise Failure(Exit.USAGE, "usage", "OAUTHDEVICE_STORAGE is keyring or file.")
+    if wanted != "file" and (ring := KeyringVault()).works():
+        return ring
+    if wanted == "keyring":
+        raise Failure(Exit.ERROR, "keyring", "There is no key ring that works here.")
+    return FileVault()
+
+
+def vault_of(account: Account) -> Vault:
+    """Where the credentials of an account are."""
+    return KeyringVault() if account.storage == KeyringVault.name else FileVault()
+
+
+def _read(text: str) -> Credentials:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise Failure(Exit.ERROR, "file", "The stored credentials cannot be read; sign in again.")
+    return found

@@ -40,6 +40,9 @@ _DECIDED_MAX_BYTES = 800
 _OUTCOME = "outcome"
 # Beside the outcome and not in it: the former release, beside this one during an upgrade, takes two members there.
 _OUTCOME_REASON = "outcome_reason"
+_OUTCOME_DEVICE = "outcome_device"
+# A cookie holds 4 KiB: a label that is longer, written in ASCII, is not told again at the end.
+_DEVICE_MAX_CHARACTERS = 400
 
 
 def includeme(config: Configurator) -> None:
@@ -76,7 +79,7 @@ def post_consent(request: Request) -> Answer:
     approved, address = form["decision"] == "approve", request.remote_addr or ""
     # One box a scope: the only parameter of ours that comes more than once.
     ticked = frozenset(value for name, value in parameters if name == "scope")
-    decided = _decided(request, form["user_code"], decider)
+    decided, label = _decided(request, form["user_code"], decider)
     linked = _is_linked(request, form["user_code"], decider)
     with forgetting_a_dead_code(request):
         if approved:
@@ -103,7 +106,10 @@ def post_consent(request: Request) -> Answer:
         else:
             client = decisions.deny(form["user_code"], decider, address, linked=linked)
     remember_decision(request, decided)
-    return tell_outcome(request, "approved" if approved else "denied", client.name, decider)
+    response = tell_outcome(request, "approved" if approved else "denied", client.name, decider)
+    if label and len(json.dumps(label)) <= _DEVICE_MAX_CHARACTERS:
+        request.session[_OUTCOME_DEVICE] = label
+    return response
 
 
 def remember_decision(request: Request, decided: dict[str, Any]) -> None:
@@ -126,6 +132,7 @@ def tell_outcome(
     forget_sign_in_again(request)
     request.session[_OUTCOME] = [outcome, client_name]
     request.session[_OUTCOME_REASON] = reason
+    request.session.pop(_OUTCOME_DEVICE, None)
     response = go(request, f"/device/{outcome}")
     if isinstance(decider, Approval):
         clear_approval(request, response)
@@ -147,6 +154,7 @@ def show_outcome(request: Request) -> Answer:
     return {
         "account": request.account,
         "client_name": client_name,
+        "device_label": request.session.get(_OUTCOME_DEVICE),
         "reason": request.session.get(_OUTCOME_REASON, ""),
         "token_id": request.session.get(DECIDED, {}).get("token_id"),
         "report": request.session.get(REPORT),
@@ -212,13 +220,18 @@ def _is_linked(request: Request, user_code: str, decider: Decider) -> bool:
     return came_by_link(request, user_code) or (isinstance(decider, Approval) and decider.linked)
 
 
-def _decided(request: Request, user_code: str, decider: Decider) -> dict[str, Any]:
-    """What the browser session keeps of a decision, for `views.reports`. `external` is None for an account."""
+def _decided(request: Request, user_code: str, decider: Decider) -> tuple[dict[str, Any], str | None]:
+    """What the browser session keeps of a decision, for `views.reports`, and what the device calls itself.
+
+    `external` is None for an account.
+    """
+    facts = request.approvals.facts(user_code)
+    decided = {"user_code": user_code, "token_id": facts.get("token_id"), "external": None}
     if isinstance(decider, Approval):
         subject = decider.subject
-        external = [subject.issuer, subject.subject_id, subject.email]
-        return {"user_code": user_code, "token_id": decider.authorization_id, "external": external}
-    return {"user_code": user_code, "token_id": request.approvals.facts(user_code).get("token_id"), "external": None}
+        decided["token_id"] = decider.authorization_id
+        decided["external"] = [subject.issuer, subject.subject_id, subject.email]
+    return decided, facts.get("device_label")
 
 
 def _decisions(request: Request, decider: Decider) -> Any:

@@ -215,3 +215,27 @@ def test_a_person_sees_whose_account_decides(world: World) -> None:
     person: Person = world.person("ada@example.com")
     page = person.open(world.device().ask().user_code)
     assert words(page, "Your account").startswith("Ada Person <ada@example.com> Not you? Sign out")
+
+
+class TestTheEnd:
+    def test_names_the_device_once_more(self, world: World) -> None:
+        page = world.person().allow(world.device().ask(device_label="<i>Ada's</i> laptop").user_code)
+        assert "The device calls itself <i>Ada's</i> laptop" in " ".join(page.html.main.get_text().split())
+        assert "calls itself" not in world.person().allow(world.device().ask().user_code).text
+
+    def test_does_not_name_the_device_of_an_earlier_decision(self, world: World) -> None:
+        person = world.person()
+        person.allow(world.device().ask(device_label="laptop").user_code)
+        assert "laptop" not in person.allow(world.device().ask().user_code).text
+
+    @pytest.mark.parametrize("label", ["\U0001f4bb" * 128, "é" * 128])
+    def test_of_a_device_with_a_very_long_name_is_there_all_the_same(self, world: World, label: str) -> None:
+        """The browser keeps it in a cookie, which must not grow without end."""
+        page = world.person().allow(world.device().ask(device_label=label).user_code)
+        assert page.html.h1.get_text() == "You are done"
+
+    def test_is_the_same_for_a_person_of_the_identity_provider(self, corp: World, provider: ScriptedProvider) -> None:
+        device = corp.device().ask(device_label="laptop")
+        ada = Stranger(corp).sign_in(provider, device.user_code)
+        consent = ada.browser.get("/device?sso_verified=1", status=303).follow()
+        assert "laptop" in consent.form.submit("decision", value="approve").follow().text

@@ -46,6 +46,13 @@ def test_every_test_that_the_parity_table_names_exists(name: str) -> None:
     assert test in names_in(TESTS / file)
 
 
+@pytest.mark.parametrize(
+    ("file", "test"), re.findall(r"`(\w+/\w+\.py)::(\w+)`", (CHECKOUT / "docs" / "approval-page.md").read_text("utf-8"))
+)
+def test_every_test_that_the_approval_page_names_exists(file: str, test: str) -> None:
+    assert test in {name.rpartition("::")[2] for name in names_in(TESTS / file)}
+
+
 def test_the_parity_table_has_every_number_and_a_test_for_each() -> None:
     assert [number for number, _, _ in ROWS] == list(range(1, 88))
     assert all(names for _, _, names in ROWS)

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Response
 from ..servers import CHECKOUT
 from .conftest import Visitor, open_chromium
 from .screenshots import looking, serving
-from .test_everybody_can_use_it import STATES
+from .states import STATES
 
 TARGET = CHECKOUT / "docs" / "page-figures.md"
 RUNS = 10
@@ -56,7 +56,7 @@ class Figures:
 def measure(browser: Browser, state: str) -> Figures | None:
     """None where the page was the answer to a form."""
     walk, heading = STATES[state]
-    with serving() as world:
+    with serving(state) as world:
         with looking(browser, world) as page:
             answers: list[Response] = []
             page.on("response", lambda one: answers.append(one))  # noqa: PLW0108  Playwright marks what it calls

@@ -1,6 +1,6 @@
 """`make screenshots`: every state of every page as a picture, light and dark, wide and narrow, and all on one sheet.
 
-The states are those of `test_everybody_can_use_it`. As many of them may be named; without a name, all are taken.
+The states are those of `states`. As many of them may be named; without a name, all are taken.
 """
 
 import base64
@@ -22,7 +22,7 @@ from oauthdevice.stores.migrate import upgrade
 from ..factories import PASSWORD, World, make_world
 from ..servers import CHECKOUT, serve_in_thread
 from .conftest import TIMEOUT_MILLISECONDS, Visitor, open_chromium
-from .test_everybody_can_use_it import CONSENT, STATES
+from .states import CONSENT, STATES, options_of
 
 DOCS = CHECKOUT / "docs"
 SCREENS = DOCS / "screens"
@@ -41,13 +41,15 @@ img { block-size: 200px; object-fit: cover; object-position: top; border: 1px so
 
 
 @contextmanager
-def serving(address: str = "127.0.0.1") -> Iterator[World]:
-    """A server of its own on an empty database, for people and devices at this address."""
+def serving(state: str = "", address: str = "127.0.0.1") -> Iterator[World]:
+    """A server of its own on an empty database, as a state needs it, for people and devices at this address."""
     with tempfile.TemporaryDirectory() as folder, socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         database_url = f"sqlite:///{folder}/oauthdevice.sqlite"
         upgrade(database_url)
-        world = make_world(database_url, "embedded://", public_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        options = options_of(state, Path(folder))
+        url = f"http://{options.pop('host', '127.0.0.1')}:{listener.getsockname()[1]}"
+        world = make_world(database_url, "embedded://", public_url=url, **options)
 
         def application(environ: dict[str, Any], start_response: Any) -> Any:
             return world.app({**environ, "REMOTE_ADDR": address}, start_response)
@@ -72,7 +74,7 @@ def looking(browser: Browser, world: World, **options: Any) -> Iterator[Page]:
 def in_state(browser: Browser, state: str, **options: Any) -> Iterator[Page]:
     """A page that was brought to one of `STATES`."""
     walk, heading = STATES[state]
-    with serving() as world, looking(browser, world, **options) as page:
+    with serving(state) as world, looking(browser, world, **options) as page:
         visitor = Visitor(page, world.person().account.email)
         walk(world, visitor)
         visitor.sees(heading)
@@ -122,7 +124,7 @@ def take_sheet(browser: Browser, folder: Path) -> None:
 
 def take_consent(browser: Browser, target: Path) -> None:
     """For the README: what Alice sees whose laptop has just asked."""
-    with serving(ADDRESS) as world, looking(browser, world, viewport={"width": 1280, "height": 900}) as page:
+    with serving(address=ADDRESS) as world, looking(browser, world, viewport={"width": 1280, "height": 900}) as page:
         world.services.accounts.add("alice@example.com", "Alice Archer", PASSWORD)
         device = world.device("difyctl", ADDRESS).ask(device_label="alice's laptop", scope="full")
         world.clock.pass_seconds(40)

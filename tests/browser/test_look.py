@@ -1,13 +1,15 @@
 """How the pages look where it matters to somebody: small, forced colours, no motion, right to left, on paper."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, Response, expect
 
+from ..conftest import WorldMaker
 from ..factories import World
 from .conftest import Visitor
-from .test_everybody_can_use_it import CONSENT, STATES, consent, prefilled, sign_in_with_a_code
+from .states import CONSENT, STATES, consent, options_of, prefilled, sign_in_with_a_code
 
 VisitorMaker = Callable[..., Visitor]
 
@@ -23,6 +25,10 @@ def arrive(live: World, visitor: Visitor, state: str) -> None:
 
 
 class TestSize:
+    @pytest.fixture
+    def live(self, make_live: WorldMaker, state: str, tmp_path: Path) -> World:
+        return make_live(**options_of(state, tmp_path))
+
     @pytest.mark.parametrize("state", STATES)
     def test_a_page_with_all_it_loads_is_small(self, live: World, visit: VisitorMaker, state: str) -> None:
         """Uncompressed. That nothing comes from elsewhere, `watch` sees."""

@@ -1,4 +1,4 @@
-"""Approval from another network in a real browser: the number, the keyboard, the sign-in instead; axe on each state.
+"""Approval from another network in a real browser: the number, the keyboard, the sign-in instead.
 
 The browser is at 127.0.0.1; a device of the tests is at 192.0.2.7 unless it says otherwise.
 """
@@ -7,13 +7,12 @@ import re
 from collections.abc import Callable, Iterator
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
 from ..conftest import WorldMaker
-from ..factories import Device, World
+from ..factories import World
 from .conftest import Visitor, Watch
-from .test_everybody_can_use_it import APPROVED, CONSENT, DENIED, WCAG
+from .states import APPROVED, CONSENT, DENIED, number_field, wrong
 
 VisitorMaker = Callable[..., Visitor]
 
@@ -25,14 +24,6 @@ MISSING = "Type the two-digit number that your device shows."
 def live(make_live: WorldMaker) -> Iterator[World]:
     """A server whose clients demand a number of who approves from another network."""
     return make_live(other_network="confirm")
-
-
-def number_field(visitor: Visitor) -> Locator:
-    return visitor.page.get_by_label("Number that your device shows", exact=True)
-
-
-def wrong(device: Device) -> str:
-    return "11" if device.number != "11" else "12"
 
 
 def problem(visitor: Visitor, text: str) -> None:
@@ -162,64 +153,3 @@ class TestWhereItIsBlocked:
         expect(visitor.button("Allow")).to_have_count(0)
         visitor.button("Deny").click()
         visitor.sees(DENIED)
-
-
-def asked(live: World, visitor: Visitor) -> Device:
-    device = live.device().ask(device_label="build server")
-    visitor.open(device.user_code)
-    visitor.sees(CONSENT)
-    return device
-
-
-def guessed(live: World, visitor: Visitor, times: int) -> None:
-    device = asked(live, visitor)
-    for _ in range(times):
-        number_field(visitor).fill(wrong(device))
-        visitor.button("Allow").click()
-
-
-def again(live: World, visitor: Visitor) -> None:
-    asked(live, visitor)
-    visitor.link("Sign in again instead").click()
-
-
-def signed_in_again(live: World, visitor: Visitor) -> None:
-    again(live, visitor)
-    visitor.sign_in()
-
-
-# How to get to every new state, and the heading that it has.
-STATES: dict[str, tuple[str, Callable[[World, Visitor], object], str]] = {
-    "number": ("confirm", asked, CONSENT),
-    "no number": ("confirm", lambda live, visitor: (asked(live, visitor), visitor.button("Allow").click()), CONSENT),
-    "wrong number": ("confirm", lambda live, visitor: guessed(live, visitor, 1), CONSENT),
-    "three wrong numbers": ("confirm", lambda live, visitor: guessed(live, visitor, 3), "difyctl was denied"),
-    "sign in again": ("confirm", again, "Sign in again"),
-    "signed in again": ("confirm", signed_in_again, CONSENT),
-    "blocked": ("block", asked, CONSENT),
-}
-
-
-class TestEverybodyCanUseIt:
-    @pytest.fixture
-    def live(self, make_live: WorldMaker, request: pytest.FixtureRequest) -> World:
-        return make_live(other_network=STATES[request.getfixturevalue("state")][0])
-
-    @pytest.mark.parametrize("state", STATES)
-    def test_axe_finds_nothing_at_wcag_2_2_aa_and_nothing_scrolls_sideways(
-        self, live: World, visit: VisitorMaker, state: str
-    ) -> None:
-        visitor = visit(bypass_csp=True)
-        _, walk, heading = STATES[state]
-        walk(live, visitor)
-        visitor.sees(heading)
-        found = {}
-        for width in (1280, 320):
-            visitor.page.set_viewport_size({"width": width, "height": 800})
-            assert visitor.page.locator("html").evaluate("one => one.scrollWidth") <= width
-            for scheme in ("light", "dark"):
-                visitor.page.emulate_media(color_scheme=scheme)
-                results = Axe().run(visitor.page, options=WCAG)
-                if results.violations_count:
-                    found[width, scheme] = results.generate_report()
-        assert found == {}

@@ -163,3 +163,11 @@ class TestSigningIn:
         page = person.browser.post("/login", form, status=403)
         assert page.content_type == "text/html"
         assert "/device" in page.text
+
+
+def test_the_field_asks_for_no_corrections(world: World) -> None:
+    """A keyboard of a telephone writes capitals there, and nobody's browser mends or remembers a code."""
+    field = world.browser().get("/device").html.find(id="user_code")
+    wanted = {"autocapitalize": "characters", "autocomplete": "off", "autocorrect": "off", "spellcheck": "false"}
+    assert {name: field[name] for name in wanted} == wanted
+    assert world.browser().get("/device").html.find("label", attrs={"for": "user_code"}).get_text() == "Code"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from playwright.sync_api import Locator
 
-from oauthdevice.domain.sessions import ALL
+from oauthdevice.domain.sessions import ALL, Selection
 from oauthdevice.domain.undo import UndoSeal
 
 from ..factories import PASSWORD, Device, World
@@ -122,7 +122,9 @@ def ended_device(live: World, visitor: Visitor) -> None:
 def undo(live: World, visitor: Visitor) -> None:
     let_in(live, visitor, device_label="laptop")
     seal = UndoSeal(live.settings.secrets, live.clock)
-    visitor.page.goto(f"/devices/undo?token={seal.seal(live.services.registry.live(email=visitor.email)[0])}")
+    visitor.page.goto(
+        f"/devices/undo?token={seal.seal(live.services.registry.live(Selection(email=visitor.email))[0])}"
+    )
 
 
 def undone(live: World, visitor: Visitor) -> None:

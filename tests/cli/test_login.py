@@ -26,6 +26,7 @@ from oauthdevice.client import (
 )
 from oauthdevice.client.transport import ANSWER_BYTES
 
+from .event_loops import run
 from .scripted import ISSUER, METADATA, PENDING, STARTED, TOKENS, Answers, answer
 
 SERVER = ServerMetadata(f"{ISSUER}/code", f"{ISSUER}/token", f"{ISSUER}/revoke")
@@ -51,7 +52,7 @@ class Async:
         method = getattr(self.login, name)
         if not inspect.iscoroutinefunction(method):
             return method
-        return lambda *arguments, **options: asyncio.run(method(*arguments, **options))
+        return lambda *arguments, **options: run(method(*arguments, **options))
 
 
 Driver = type[Sync] | type[Async]
@@ -282,7 +283,7 @@ class TestCancelling:
             with pytest.raises(asyncio.CancelledError):
                 await task
 
-        asyncio.run(story())
+        run(story())
 
     def test_a_coroutine_is_told_of_pending(self) -> None:
         async def story() -> list[float]:
@@ -296,7 +297,7 @@ class TestCancelling:
                 await login.wait(await login.start(), on_pending)
             return told
 
-        assert asyncio.run(story()) == [5]
+        assert run(story()) == [5]
 
 
 class TestTokens:

@@ -1,6 +1,5 @@
 """The library against our own server, over a socket, with both drivers."""
 
-import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from oauthdevice.client import (
 
 from ..conftest import WorldMaker
 from ..factories import API, World
+from .event_loops import EventLoop
 
 INI = """
 [client:cli]
@@ -52,15 +52,15 @@ class Async:
         async def sleep(seconds: float) -> None:
             world.clock.pass_seconds(seconds)
 
-        self.loop = asyncio.new_event_loop()
+        self.loop = EventLoop()
         self.login = AsyncDeviceLogin(world.settings.public_url, client_id, sleep=sleep, **options)
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self.login, name)
-        return lambda *arguments, **options: self.loop.run_until_complete(method(*arguments, **options))
+        return lambda *arguments, **options: self.loop.run(method(*arguments, **options))
 
     def close(self) -> None:
-        self.loop.run_until_complete(self.login.close())
+        self.loop.run(self.login.close())
         self.loop.close()
 
 
@@ -106,6 +106,22 @@ class TestOurServer:
         assert not tokens.expires_within(3500)
         answer = login.call("GET", f"{world.settings.public_url}{API}/account", tokens.access_token)
         assert answer["account"]["id"] == person.account.id
+
+    def test_is_told_the_number_that_the_page_asks_for(self, make_live: WorldMaker) -> None:
+        """A client of `other_network = confirm`; the person is somewhere else, and types what the tool shows."""
+        world = make_live(other_network="confirm")
+        login, person, told = Sync(world, "difyctl"), world.person(address="198.51.100.9"), list[str | None]()
+
+        def on_pending(pending: Pending) -> None:
+            told.append(pending.confirmation_number)
+            form = person.open(started.user_code).forms["decision"]
+            form["confirmation_number"] = told[-1]
+            form.submit("decision", value="approve", status=303)
+
+        started = login.start()
+        assert login.wait(started, on_pending).access_token.startswith("dfoa_")
+        assert len(told) == 1
+        login.close()
 
     def test_learns_that_the_person_said_no(self, world: World, connect: Connect) -> None:
         login = connect()

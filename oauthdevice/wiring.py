@@ -172,13 +172,14 @@ def build_services(
     longest = max(one.device_code_lifetime_seconds for one in settings.clients.values())
     burns: BurnStore = _timed(RedisBurnStore(client, prefix, longest, clock_offset), "redis")
     user_codes = UserCodes(store=authorizations, burns=burns, keys=user_code_keys, audit=audit)
+    places = _places(settings)
     approvals = Approvals(
         store=authorizations,
         user_codes=user_codes,
         clients=clients,
         scopes=scopes,
         limits=limits,
-        places=_places(settings),
+        places=places,
         audit=audit,
         clock=clock,
     )
@@ -194,7 +195,7 @@ def build_services(
     )
     sessions = Sessions(session_store, audit, clock)
     bearers = Bearers(sessions=session_store, cache=cache, limits=limits, prefixes=prefixes, audit=audit, clock=clock)
-    devices = Devices(sessions=sessions, clients=clients, scopes=scopes, clock=clock)
+    devices = Devices(sessions=sessions, clients=clients, scopes=scopes, places=places, clock=clock)
     undo_seal = UndoSeal(settings.secrets, clock)
     post = _post(settings)
     notices = None

@@ -5,13 +5,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from .clients import Clients
+from .places import Place
 from .rate_limits import is_same_network
 from .scopes import Scope, Scopes
 from .sessions import Session, Sessions
 from .subjects import Account
 
 if TYPE_CHECKING:
-    from .ports import Clock
+    from .ports import Clock, Places
 
 PAGE_DEVICES = 20
 
@@ -21,7 +22,8 @@ class Device:
     """A live session as its owner reads of it.
 
     `client_name` is the client_id of a client that is no longer declared. `idle` is None for a device that was
-    never used. `same_network` is True where it asked from the network of whoever is looking.
+    never used. `same_network` is True where it asked from the network of whoever is looking; `place` is None
+    where no database knows it.
     """
 
     session: Session
@@ -30,6 +32,7 @@ class Device:
     age: timedelta
     idle: timedelta | None
     same_network: bool
+    place: Place | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,13 @@ class DevicePage:
 class Devices:
     """What an account may see of its devices and do about them. `address` is that of the browser."""
 
-    def __init__(self, *, sessions: Sessions, clients: Clients, scopes: Scopes, clock: "Clock") -> None:
+    def __init__(
+        self, *, sessions: Sessions, clients: Clients, scopes: Scopes, places: "Places", clock: "Clock"
+    ) -> None:
         self._sessions = sessions
         self._clients = clients
         self._scopes = scopes
+        self._places = places
         self._clock = clock
 
     def page(self, account: Account, page: int, address: str) -> DevicePage:
@@ -87,4 +93,5 @@ class Devices:
             age=now - session.created_at,
             idle=now - session.last_used_at if session.last_used_at else None,
             same_network=is_same_network(session.address or "", address),
+            place=self._places.find(session.address) if session.address else None,
         )

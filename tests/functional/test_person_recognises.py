@@ -93,6 +93,13 @@ class TestThePlace:
         assert "may be wrong" not in page.text
         assert "country" not in page.text
 
+    def test_is_told_of_a_device_that_was_let_in(self, world: World) -> None:
+        person, device = world.person(), world.device(address="203.0.113.9").ask(device_label="laptop")
+        person.allow(device.user_code)
+        assert device.poll().status_int == 200
+        for page in (person.browser.get("/devices"), person.browser.get("/devices").click("laptop")):
+            assert words(page, "From") == "Address 203.0.113.9 Near Lyon, France (by its address; may be wrong)"
+
     def test_is_not_told_without_a_database(self, make: WorldMaker) -> None:
         world = make()
         assert "may be wrong" not in world.person().open(world.device().ask().user_code).text

@@ -297,6 +297,7 @@ def test_both_start_and_serve_on_the_wider_tables_of_a_release_to_come(
 ) -> None:
     """A restart in mid-upgrade: "expand" has happened, and whoever starts does not know the migration."""
     site = make_site()
+    admin(site.new[0], "upgrade")
     tables = [table.name for table in Base.metadata.sorted_tables]
     wider = [f"ALTER TABLE {name} ADD COLUMN of_tomorrow TEXT" for name in tables]
     site.execute(*wider, "CREATE TABLE tomorrow (id TEXT)", "UPDATE alembic_version SET version_num = '9999'")

@@ -37,8 +37,11 @@ BY_NAME = {
     "redis_server", "own_redis_server", "redis_cluster", "own_redis_cluster", "own_redis_sentinels",
     "postgresql_server", "own_postgresql_server", "chromium", "device_provider", "openid_client", "tmux",
 }  # fmt: skip
-# Their stories are about HTTP alone, and many: told over the first kind.
-ABOUT_HTTP = {"test_headers", "test_openapi_document", "test_original_paths", "test_other_origins"}
+# Their stories are about HTTP or about what identity providers say, and many: told over the first kind.
+ABOUT_HTTP = {
+    "test_bad_input", "test_broker_lies", "test_headers", "test_openapi_document", "test_original_paths",
+    "test_other_origins", "test_provider_lies", "test_provider_misbehaves",
+}  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

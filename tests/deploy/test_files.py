@@ -144,7 +144,8 @@ class TestKubernetes:
         paths = {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
         assert paths.pop("/") == "Exact"
         assert set(paths.values()) == {"Prefix"}
-        assert {"/device", "/login", "/logout", "/static", "/openapi", "/.well-known"} == set(paths)
+        pages = {"/device", "/devices", "/login", "/logout", "/passkeys", "/webauthn"}
+        assert {*pages, "/static", "/openapi", "/.well-known"} == set(paths)
 
     def test_the_commands_are_those_that_are_documented(self) -> None:
         _, upgrade, purge = (pod["containers"][0].get("command", []) for pod in pods())

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from oauthdevice.domain.sessions import ALL
+
 from ..conftest import WorldMaker
 from ..factories import Person, World
 from .conftest import Tool
@@ -66,7 +68,7 @@ class TestOneAccount:
 
     def test_whose_session_was_ended_elsewhere(self, tool: Tool, world: World) -> None:
         signed_in(tool, world)
-        world.services.registry.end_all()
+        world.services.registry.end_all(ALL)
         done = tool.run("status")
         assert done.returncode == 5
         assert re.search(r"^session +ended$", done.stdout, re.MULTILINE)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from . import codes
 from .audit import Audit, Event
-from .device_authorization import State, burn
+from .device_authorization import DeviceAuthorization, State, burn
 from .ports import AuthorizationStore, BurnStore, Stored
 from .rate_limits import network
 
@@ -22,10 +22,14 @@ class UserCodes:
 
     def find(self, user_code: str) -> Stored | None:
         """The record, or None where the code is unknown, expired or burned."""
-        stored = self.find_any(user_code)
-        if stored is None or stored.record.is_expired(stored.now) or self._is_burned(stored):
+        stored = self._find_alive(user_code)
+        if stored is None or not self._is_reported(stored.record):
+            return stored
+        if self._burn(stored):
             return None
-        return stored
+        # Somebody was faster: a decision of theirs holds, and whoever asks is told of it.
+        stored = self._find_alive(user_code)
+        return None if stored is None or stored.record.state is State.PENDING else stored
 
     def find_any(self, user_code: str) -> Stored | None:
         """The record while it is kept, whatever has become of it."""
@@ -35,27 +39,32 @@ class UserCodes:
         found = (self._store.find(codes.user_code_digest(key, normalised)) for key in self._keys)
         return next((stored for stored in found if stored is not None), None)
 
-    def _is_burned(self, stored: Stored) -> bool:
-        """Whether it waits and somebody has reported its network since. It then waits no more.
+    def _find_alive(self, user_code: str) -> Stored | None:
+        stored = self.find_any(user_code)
+        return None if stored is None or stored.record.burned or stored.record.is_expired(stored.now) else stored
+
+    def _is_reported(self, record: DeviceAuthorization) -> bool:
+        """Whether it waits and somebody has reported its network since. It may then wait no more.
 
         Polls do not ask: they cost one round trip. Denied here, the device hears of it at its next poll;
         and before that, nobody can approve it.
         """
-        record = stored.record
-        if record.burned or record.state is not State.PENDING:
-            return record.burned
-        burned_at = self._burns.burned_at(network(record.request.address))
-        if burned_at is None or record.issued_at > burned_at:
+        if record.state is not State.PENDING:
             return False
-        # Whoever else has changed it meanwhile asked a moment before us.
-        if self._store.swap(stored, burn(record)) is not None:
-            self._audit.record(
-                Event.DENIED,
-                token_id=record.request.id,
-                client_id=record.request.client_id,
-                device_label=record.request.device_label,
-                scopes=record.request.scopes,
-                address=record.request.address,
-                reason="its network was reported",
-            )
+        burned_at = self._burns.burned_at(network(record.request.address))
+        return burned_at is not None and record.issued_at <= burned_at
+
+    def _burn(self, stored: Stored) -> bool:
+        record = stored.record
+        if self._store.swap(stored, burn(record)) is None:
+            return False
+        self._audit.record(
+            Event.DENIED,
+            token_id=record.request.id,
+            client_id=record.request.client_id,
+            device_label=record.request.device_label,
+            scopes=record.request.scopes,
+            address=record.request.address,
+            reason="its network was reported",
+        )
         return True

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,24 @@ class TestAtOnce:
         assert told(device) == "access_denied"
         assert self.sessions_of(world, person) == 0
         assert [one["reason"] for one in events(world, "revoked")] == ["reported by its owner"]
+
+    def test_reported_while_an_approval_looks_the_code_up(self, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Between its look at the code and its look at the network comes the report; it is told of a decision."""
+        approve, undo, person = self.services(world)
+        device = world.device(address=THERE).ask()
+        world.services.approvals.open(device.user_code, person.account, HERE)
+        burns = world.services.approvals._user_codes._burns
+        burned_at = burns.burned_at
+
+        def slowly(network: str) -> datetime | None:
+            monkeypatch.setattr(burns, "burned_at", burned_at)
+            undo(device.user_code)
+            return burned_at(network)
+
+        monkeypatch.setattr(burns, "burned_at", slowly)
+        with pytest.raises(AlreadyResolved):
+            approve(device.user_code)
+        assert told(device) == "access_denied"
 
     def test_burned_and_approved(self, make: WorldMaker) -> None:
         """Whichever comes first holds: a code that could be approved gives its token, another none."""

@@ -239,7 +239,7 @@ def build_services(
         passkeys=Passkeys(
             store=_timed(SQLPasskeyStore(database), "database"),
             accounts=accounts,
-            ceremonies=Ceremonies(settings.relying_party),
+            ceremonies=Ceremonies(settings.relying_party, settings.brand_name),
             challenges=Challenges(_timed(RedisChallengeStore(client, prefix), "redis"), clock, settings.secrets),
             limits=limits,
             audit=audit,
@@ -290,7 +290,8 @@ def _post(settings: Settings) -> Post | None:
     """What takes mails, or None where no mail server is named."""
     if not settings.mail_server:
         return None
-    server, letters = parse_mail_server(settings.mail_server), Letters(settings.public_url, settings.mail_from)
+    server = parse_mail_server(settings.mail_server)
+    letters = Letters(settings.public_url, settings.mail_from, settings.brand_name)
     return _timed(SMTPPost(server, letters, may_be_clear=settings.mode == "development"), "mail")
 
 

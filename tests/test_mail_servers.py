@@ -36,13 +36,26 @@ SESSION = Session(
     expires_at=NOW + timedelta(days=14),
     address="192.0.2.7",
 )
-DEVICE = Device(session=SESSION, client_name="Tool", scopes=(), age=timedelta(hours=1), idle=None, same_network=False)
+DEVICE = Device(
+    session=SESSION,
+    client_name="Tool",
+    scopes=(),
+    age=timedelta(hours=1),
+    idle=None,
+    same_network=False,
+    place=None,
+)
 MAIL = NewDeviceMail(to="ada@example.com", device=DEVICE, undo="a-token", language=None)
+
+
+LETTERS = Letters("https://login.example.com", "us@example.com", "Example")
 
 
 def post_to(url: str, *, may_be_clear: bool = False) -> SMTPPost:
     return SMTPPost(
-        parse_mail_server(url), Letters("https://login.example.com", "us@example.com"), may_be_clear=may_be_clear
+        parse_mail_server(url),
+        LETTERS,
+        may_be_clear=may_be_clear,
     )
 
 
@@ -159,23 +172,28 @@ class TestWhatItDoesNotTake:
 class TestTheLetter:
     @pytest.mark.parametrize("client_name", ["Tool\r\nBcc: eve@example.com", "Tool\x00", "T\N{LINE SEPARATOR}ool"])
     def test_what_others_wrote_adds_no_line(self, client_name: str) -> None:
-        letters = Letters("https://login.example.com", "us@example.com")
-        plain = letters.new_device(replace(MAIL, device=replace(DEVICE, client_name="Tool")))
+        plain = LETTERS.new_device(replace(MAIL, device=replace(DEVICE, client_name="Tool")))
         session = replace(SESSION, label="lap\ntop\r\nhttps://evil.example")
-        bent = letters.new_device(replace(MAIL, device=replace(DEVICE, client_name=client_name, session=session)))
+        bent = LETTERS.new_device(replace(MAIL, device=replace(DEVICE, client_name=client_name, session=session)))
         assert bent.keys() == plain.keys()
         assert len(bent.get_content().splitlines()) == len(plain.get_content().splitlines())
 
+    @pytest.mark.parametrize("brand", ["Example", "Beispiel & Söhne", 'A "B" <c@evil.example>, d'])
+    def test_comes_under_the_name_of_the_operator(self, brand: str) -> None:
+        message = Letters("https://login.example.com", "us@example.com", brand).new_device(MAIL)
+        (sender,) = message["From"].addresses
+        assert (sender.display_name, sender.addr_spec) == (brand, "us@example.com")
+
     @pytest.mark.parametrize("language", ["ar", "de", "es", "fr", "ja", "zh_Hans"])
     def test_is_written_in_every_language(self, language: str) -> None:
-        message = Letters("https://login.example.com", "us@example.com").new_device(replace(MAIL, language=language))
+        message = LETTERS.new_device(replace(MAIL, language=language))
         assert message["Content-Language"] == language.replace("_", "-")
         assert "https://login.example.com/devices/undo?token=a-token" in message.get_content()
         assert message["Subject"]
 
     @pytest.mark.parametrize("language", [None, "xx", ""])
     def test_is_in_english_where_the_language_is_none_of_ours(self, language: str | None) -> None:
-        message = Letters("https://login.example.com", "us@example.com").new_device(replace(MAIL, language=language))
+        message = LETTERS.new_device(replace(MAIL, language=language))
         assert message["Content-Language"] == "en"
 
 

@@ -45,8 +45,6 @@ ALGORITHMS = [
 ]
 # WebAuthn §4: no credential id is longer.
 CREDENTIAL_ID_MAX_BYTES = 1023
-# What the person reads beside the e-mail where the browser asks.
-NAME = "oauthdevice"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +72,14 @@ class Assertion:
 
 
 class Ceremonies:
-    """The ceremonies of one relying party. Everything that reads an answer raises PasskeyRefused."""
+    """The ceremonies of one relying party. Everything that reads an answer raises PasskeyRefused.
 
-    def __init__(self, us: RelyingParty) -> None:
+    `name` is what the person reads beside the e-mail where the browser asks.
+    """
+
+    def __init__(self, us: RelyingParty, name: str) -> None:
         self._us = us
+        self._name = name
 
     def creation_options(self, account: Account, challenge: bytes, known: Sequence[Passkey]) -> dict[str, Any]:
         """PublicKeyCredentialCreationOptionsJSON, for a passkey that is found without an e-mail.
@@ -86,7 +88,7 @@ class Ceremonies:
         """
         options = generate_registration_options(
             rp_id=self._us.id,
-            rp_name=NAME,
+            rp_name=self._name,
             user_id=account.id.encode(),
             user_name=account.email,
             user_display_name=account.name,

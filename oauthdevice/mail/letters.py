@@ -21,11 +21,12 @@ _WORD_JOINER = "\N{WORD JOINER}"
 
 
 class Letters:
-    """Writes the mails of the server at `public_url`, which come from `sender`."""
+    """Writes the mails of the server at `public_url`, which come from the address `sender` under the name `brand`."""
 
-    def __init__(self, public_url: str, sender: str) -> None:
+    def __init__(self, public_url: str, sender: str, brand: str) -> None:
         self._public_url = public_url
         self._sender = sender
+        self._brand = brand
 
     def new_device(self, mail: NewDeviceMail) -> EmailMessage:
         """Raises MailRefused for a recipient that cannot stand in a header."""
@@ -45,7 +46,7 @@ class Letters:
         subject, _, body = text.strip().partition("\n")
         message = EmailMessage()
         message["Subject"] = one_line(subject)
-        message["From"] = self._sender
+        message["From"] = _address(self._sender, self._brand)
         message["To"] = _address(mail.to)
         message["Date"] = formatdate()
         message["Message-ID"] = make_msgid(domain=self._sender.rpartition("@")[2])
@@ -66,12 +67,12 @@ def unlinked(text: str) -> str:
     return _LINKING.sub(_WORD_JOINER, one_line(text))
 
 
-def _address(text: str) -> Address:
+def _address(text: str, name: str = "") -> Address:
     user, _, domain = text.rpartition("@")
     if not user or not domain or not text.isprintable():
-        raise MailRefused(detail="the address of the recipient is malformed")
+        raise MailRefused(detail="an address is malformed")
     # Taken apart here: the parser of the standard library takes no letters beyond ASCII.
-    return Address(username=user, domain=domain)
+    return Address(name, user, domain)
 
 
 @cache

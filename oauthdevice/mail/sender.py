@@ -48,7 +48,6 @@ class Sender:
                 self._send_due()
             except StoreUnavailable as error:
                 log.warning("mails wait: %s", error.detail)
-            except Exception:
-                # A fault in one mail must not be the end of all of them.
+            except Exception:  # a fault in one mail must not be the end of all of them
                 log.exception("unexpected error while sending mail")
             self._stopped.wait(self._interval_seconds)

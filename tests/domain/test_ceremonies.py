@@ -38,7 +38,7 @@ CBOR_VALUES = st.recursive(
 
 @pytest.fixture(scope="module")
 def ceremonies() -> Ceremonies:
-    return Ceremonies(relying_party("http://localhost"))
+    return Ceremonies(relying_party("http://localhost"), "Example")
 
 
 def made(ceremonies: Ceremonies) -> tuple[Authenticator, dict[str, Any]]:

@@ -728,7 +728,7 @@ class TestIdentityProviders:
 
     def test_a_file_of_keys_needs_no_https(self, tmp_path: Path) -> None:
         ini = sso_ini(tmp_path, "broker", assertion_keys="/keys/assertion.json")
-        assert read(ini).identity_providers["corp"].assertion_keys == "/keys/assertion.json"  # type: ignore[union-attr]
+        assert read(ini).identity_providers["corp"].assertion_keys == "/keys/assertion.json"  # type: ignore[union-attr]  # of a broker
 
     def test_here_is_the_folder_of_the_file(self, tmp_path: Path) -> None:
         ini = sso_ini(tmp_path, "broker", state_keys_file="%(here)s/state.json")

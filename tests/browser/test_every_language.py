@@ -7,16 +7,15 @@ from typing import Any
 
 import pytest
 import requests
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Response, Route, expect
 
 from oauthdevice.languages import ALL, COOKIE, SOURCE
 
 from ..conftest import WorldMaker
 from ..factories import PASSWORD, World
+from .axe import WCAG, problems
 from .conftest import Visitor
 from .states import STATES, options_of
-from .test_everybody_can_use_it import WCAG
 
 VisitorMaker = Callable[..., Visitor]
 
@@ -97,9 +96,8 @@ class TestEveryLanguage:
             assert page.locator("html").evaluate("one => one.scrollWidth") <= NARROW["width"], language.tag
             for scheme, options in SCHEMES.items():
                 page.emulate_media(color_scheme=scheme)
-                results = Axe().run(page, options=options)
-                if results.violations_count:
-                    found[language.tag, scheme] = results.generate_report()
+                if told := problems(page, options):
+                    found[language.tag, scheme] = told
         assert found == {}
 
 

@@ -9,16 +9,11 @@ from playwright.sync_api import expect
 
 from ..conftest import WorldMaker
 from ..factories import World
+from .axe import WCAG, problems_in_every_light
 from .conftest import Visitor
 from .states import CONSENT, STATES, consent, options_of
 
 VisitorMaker = Callable[..., Visitor]
-
-WCAG = {
-    "resultTypes": ["violations"],
-    "runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22a", "wcag22aa"],
-    "rules": {"target-size": {"enabled": True}},
-}
 
 
 class TestEveryState:
@@ -34,16 +29,7 @@ class TestEveryState:
         walk, heading = STATES[state]
         walk(live, visitor)
         visitor.sees(heading)
-        found = {}
-        for width in (1280, 320):
-            visitor.page.set_viewport_size({"width": width, "height": 800})
-            assert visitor.page.locator("html").evaluate("one => one.scrollWidth") <= width
-            for scheme in ("light", "dark"):
-                visitor.page.emulate_media(color_scheme=scheme)
-                results = Axe().run(visitor.page, options=WCAG)
-                if results.violations_count:
-                    found[width, scheme] = results.generate_report()
-        assert found == {}
+        assert problems_in_every_light(visitor.page) == {}
 
 
 class TestEverybodyCanUseIt:

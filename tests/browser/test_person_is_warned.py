@@ -1,11 +1,9 @@
 """A real browser says itself whether another site sent it here; a person who sees that it was not theirs reports it."""
 
-import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 from webob import Request, Response
 
@@ -13,8 +11,8 @@ from ..conftest import WorldMaker
 from ..factories import World
 from ..place_databases import BERLIN, WORLD, place_database
 from ..scripted_providers import Scripted, running
+from .axe import problems_in_every_light
 from .conftest import Visitor, Watch
-from .test_everybody_can_use_it import WCAG
 from .test_person_approves import CONSENT, DENIED, bare, row
 
 WARNING = "You came here by a link on another site."
@@ -147,19 +145,8 @@ class TestEverybodyCanReadIt:
         self, live: World, visit: Callable[..., Visitor], watch: Watch, site: Site
     ) -> None:
         visitor, device = visit(bypass_csp=True), live.device(address=THERE).ask(device_label="W" * 64)
-        found: dict[tuple[str, int, str], str] = {}
-
-        def check(state: str) -> None:
-            for width, scheme in itertools.product((1280, 320), ("light", "dark")):
-                visitor.page.set_viewport_size({"width": width, "height": 800})
-                assert visitor.page.locator("html").evaluate("one => one.scrollWidth") <= width
-                visitor.page.emulate_media(color_scheme=scheme)
-                results = Axe().run(visitor.page, options=WCAG)
-                if results.violations_count:
-                    found[state, width, scheme] = results.generate_report()
-
         go_there(visitor, watch, site, device.answer["verification_uri_complete"])
-        check("prefilled by a link")
+        assert problems_in_every_light(visitor.page) == {}
         visitor.button("Continue").click()
         visitor.sign_in()
         visitor.sees(CONSENT)
@@ -167,8 +154,7 @@ class TestEverybodyCanReadIt:
         assert "Near Lyon, France" in row(visitor.page, "Place")
         assert "This browser is in another country." in row(visitor.page, "Place")
         expect(visitor.page.get_by_text("Sensitive", exact=True)).to_be_visible()
-        check("consent after a link, from another country")
+        assert problems_in_every_light(visitor.page) == {}
         visitor.button("I did not start this: report it").click()
         visitor.sees(REPORTED)
-        check("reported")
-        assert found == {}
+        assert problems_in_every_light(visitor.page) == {}

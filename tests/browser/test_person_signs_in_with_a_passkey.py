@@ -6,14 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import CDPSession, Page, expect
 
 from ..authenticators import Authenticator as SoftwareAuthenticator
 from ..conftest import WorldMaker
 from ..factories import PASSWORD, World
+from .axe import problems_in_every_light
 from .conftest import Visitor, Watch
-from .test_everybody_can_use_it import WCAG
 
 VisitorMaker = Callable[..., Visitor]
 
@@ -422,13 +421,4 @@ class TestEverybodyCanUseIt:
         walk, heading = STATES[state]
         walk(live, visitor)
         visitor.sees(heading)
-        found = {}
-        for width in (1280, 320):
-            visitor.page.set_viewport_size({"width": width, "height": 800})
-            assert visitor.page.locator("html").evaluate("one => one.scrollWidth") <= width
-            for scheme in ("light", "dark"):
-                visitor.page.emulate_media(color_scheme=scheme)
-                results = Axe().run(visitor.page, options=WCAG)
-                if results.violations_count:
-                    found[width, scheme] = results.generate_report()
-        assert found == {}
+        assert problems_in_every_light(visitor.page) == {}

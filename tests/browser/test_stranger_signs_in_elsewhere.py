@@ -9,7 +9,6 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 import pytest
 import requests
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 from webob import Request, Response
 
@@ -18,8 +17,8 @@ from oauthdevice.domain.sso import APPROVAL_SECONDS
 from ..factories import API, SSO_COMPLETE, SSO_INITIATE, World
 from ..scripted_providers import ScriptedProvider, running
 from ..servers import free_port
+from .axe import problems_in_every_light
 from .conftest import EnterpriseMaker, OIDCProvider, Stranger, Watch, section
-from .test_everybody_can_use_it import WCAG
 from .test_person_approves import CONSENT, DENIED, row
 
 FAILED = "The sign-in did not work"
@@ -374,13 +373,4 @@ class TestEverybodyCanUseIt:
         walk, heading = STATES[state]
         walk(live, stranger)
         stranger.sees(heading)
-        found = {}
-        for width in (1280, 320):
-            stranger.page.set_viewport_size({"width": width, "height": 800})
-            assert stranger.page.locator("html").evaluate("one => one.scrollWidth") <= width
-            for scheme in ("light", "dark"):
-                stranger.page.emulate_media(color_scheme=scheme)
-                results = Axe().run(stranger.page, options=WCAG)
-                if results.violations_count:
-                    found[width, scheme] = results.generate_report()
-        assert found == {}
+        assert problems_in_every_light(stranger.page) == {}

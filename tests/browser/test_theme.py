@@ -3,13 +3,12 @@
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from ..conftest import WorldMaker
 from ..factories import World
+from .axe import SCHEMES, problems
 from .conftest import PageMaker
-from .test_everybody_can_use_it import WCAG
 
 LOGO = """<svg xmlns="http://www.w3.org/2000/svg" width="64" height="32"><style>rect { fill: #0a0 }</style>
 <rect width="64" height="32"/><script>fetch("/stolen")</script></svg>"""
@@ -46,11 +45,10 @@ class TestTheme:
         found = {}
         for path in ("/device", "/login", "/nowhere"):
             page.goto(path)
-            for scheme in ("light", "dark"):
-                page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")
-                results = Axe().run(page, options=WCAG)
-                if results.violations_count:
-                    found[path, scheme] = results.generate_report()
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                if told := problems(page):
+                    found[path, scheme] = told
         assert found == {}
 
     def test_a_logo_that_is_opened_by_itself_runs_nothing(self, open_page: PageMaker, live: World) -> None:

@@ -126,7 +126,7 @@ class TestAPersonOfTheBroker:
     def test_leaves_with_a_state_whose_header_names_its_key(self, corp: World, broker: ScriptedBroker) -> None:
         sent: list[Any] = []
         honest = broker.answer
-        broker.answer = lambda request: sent.append(request.json) or honest(request)  # type: ignore[method-assign]
+        broker.answer = lambda request: sent.append(request.json) or honest(request)  # type: ignore[method-assign]  # listens in
         Stranger(corp).leave(corp.device().ask().user_code)
         (body,) = sent
         assert body.keys() == {"signed_state"}

@@ -18,13 +18,13 @@ OTHER = "It comes from another network than this browser."
 
 def words(page: object, term: str) -> str:
     """What stands beside a term of the consent page, as one line."""
-    (row,) = [one for one in page.html.select("dl > div") if one.dt.get_text() == term]  # type: ignore[attr-defined]
+    (row,) = [one for one in page.html.select("dl > div") if one.dt.get_text() == term]  # type: ignore[attr-defined]  # a TestResponse
     return " ".join(row.dd.get_text().split())
 
 
 def may_do(page: object) -> list[str]:
     """The scopes as they are told, in their order."""
-    return [" ".join(one.get_text().split()) for one in page.html.select("section ul li")]  # type: ignore[attr-defined]
+    return [" ".join(one.get_text().split()) for one in page.html.select("section ul li")]  # type: ignore[attr-defined]  # a TestResponse
 
 
 def made(make: WorldMaker, tmp_path: Path, ini: str, **options: str) -> World:

@@ -1,47 +1,24 @@
 """SQLAccountStore on SQLite and on PostgreSQL: accounts, their sign-ins, their workspaces."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 
 from oauthdevice.domain.credentials import credential_digest
 from oauthdevice.domain.errors import AccountExists, StoreUnavailable, WorkspaceExists
 from oauthdevice.domain.sessions import NewSession
 from oauthdevice.domain.subjects import Account, AccountSubject, Workspace
 from oauthdevice.stores.accounts import SQLAccountStore
-from oauthdevice.stores.migrate import upgrade
-from oauthdevice.stores.models import Base, SignInRow
+from oauthdevice.stores.models import SignInRow
 from oauthdevice.stores.sessions import SQLSessionStore
 from oauthdevice.stores.sql import Database, create_database
 from oauthdevice.stores.token_cache import NoTokenCache
 
-from ..factories import unique_name
-from ..servers import PostgreSQLServer
-
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=12)
 SECOND = timedelta(seconds=1)
-
-
-@pytest.fixture(scope="module")
-def shared_postgresql_url(postgresql_server: PostgreSQLServer) -> str:
-    """One migrated database for all of these tests; `database` empties it."""
-    url = postgresql_server.create_database(unique_name("accounts"))
-    upgrade(url)
-    return url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    shared = request.param == "postgresql"
-    one = create_database(request.getfixturevalue("shared_postgresql_url" if shared else "sqlite_url"))
-    with one.write() as sql:
-        for table in reversed(Base.metadata.sorted_tables):
-            sql.execute(delete(table))
-    yield one
-    one.engine.dispose()
 
 
 @pytest.fixture

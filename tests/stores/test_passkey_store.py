@@ -1,50 +1,24 @@
 """SQLPasskeyStore on SQLite and on PostgreSQL: whose a credential is, how often it signed, and no more than allowed."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from sqlalchemy import delete
 
 from oauthdevice.domain.credentials import credential_digest
 from oauthdevice.domain.errors import PasskeyRefused, StoreUnavailable, TooManyPasskeys
 from oauthdevice.domain.passkeys import Passkey
 from oauthdevice.domain.subjects import Account
 from oauthdevice.stores.accounts import SQLAccountStore
-from oauthdevice.stores.migrate import upgrade
-from oauthdevice.stores.models import Base
 from oauthdevice.stores.passkeys import SQLPasskeyStore
 from oauthdevice.stores.sql import Database, create_database
 from oauthdevice.stores.token_cache import NoTokenCache
 
-from ..factories import unique_name
-from ..servers import PostgreSQLServer
-
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 ADA, GRACE = (Account(name, f"{name}@example.com", name.title(), active=True) for name in ("ada", "grace"))
-
-
-@pytest.fixture(scope="module")
-def shared_postgresql_url(postgresql_server: PostgreSQLServer) -> str:
-    """One migrated database for all of these tests; `database` empties it."""
-    url = postgresql_server.create_database(unique_name("passkeys"))
-    upgrade(url)
-    return url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> Iterator[Database]:
-    shared = request.param == "postgresql"
-    one = create_database(request.getfixturevalue("shared_postgresql_url" if shared else "sqlite_url"))
-    with one.write() as sql:
-        for table in reversed(Base.metadata.sorted_tables):
-            sql.execute(delete(table))
-    yield one
-    one.engine.dispose()
 
 
 @pytest.fixture

@@ -69,8 +69,7 @@ class KeyringVault:
             came_back = self.get(key) == secret
             self.delete(key)
             return came_back and self.get(key) is None
-        except Exception:
-            # Whatever a key ring raises (backends have errors of their own): it is not to be used.
+        except Exception:  # backends have errors of their own: one that raises any is not to be used
             return False
 
 

@@ -75,14 +75,14 @@ def _watched(url: str) -> redis.Redis:
         **_tls(query),
         **credentials,
     )
-    primary = sentinel.master_for(name, db=int(query.get("db", "0")))  # type: ignore[no-untyped-call]
+    primary = sentinel.master_for(name, db=int(query.get("db", "0")))  # type: ignore[no-untyped-call]  # redis-py has no types here
     return cast("redis.Redis", primary)
 
 
 def _clustered(url: str) -> redis.Redis:
     nodes, credentials, query, _ = parse(url)
     client = _Cluster(
-        startup_nodes=[ClusterNode(*node) for node in nodes],  # type: ignore[no-untyped-call]
+        startup_nodes=[ClusterNode(*node) for node in nodes],  # type: ignore[no-untyped-call]  # redis-py has no types here
         **_options(),
         **_tls(query),
         **credentials,
@@ -99,7 +99,7 @@ class _Cluster(RedisCluster):
             super().__init__(**options)
         # Every command and pipeline asks for the nodes anew once one of them fails.
         manager = self.nodes_manager
-        manager.initialize = _as_redis_error()(manager.initialize)  # type: ignore[method-assign]
+        manager.initialize = _as_redis_error()(manager.initialize)  # type: ignore[method-assign]  # on purpose: wrapped
 
 
 @contextmanager

@@ -70,7 +70,7 @@ def unlinked(text: str) -> str:
 def _address(text: str, name: str = "") -> Address:
     user, _, domain = text.rpartition("@")
     if not user or not domain or not text.isprintable():
-        raise MailRefused(detail="an address is malformed")
+        raise MailRefused(detail="the address of the recipient is malformed")
     # Taken apart here: the parser of the standard library takes no letters beyond ASCII.
     return Address(name, user, domain)
 

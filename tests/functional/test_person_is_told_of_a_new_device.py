@@ -119,7 +119,7 @@ class TestTheMail:
         [message] = mailbox.messages
         assert TOLD.fullmatch(mailbox.texts[0].replace("\r\n", "\n").replace("\N{WORD JOINER}", ""))
         assert message["Subject"] == "A new device can use your account"
-        assert (message["From"], message["To"]) == (FROM, person.account.email)
+        assert (message["From"], message["To"]) == (f"oauthdevice <{FROM}>", person.account.email)
         assert message["Auto-Submitted"] == "auto-generated"
         assert message["Content-Language"] == "en"
         assert re.fullmatch(r"<[^<>@\s]+@login\.example\.com>", message["Message-ID"])

@@ -18,13 +18,14 @@ __all__ = ["includeme", "main", "make_app"]
 
 def main(global_config: dict[str, str], **options: str) -> "Router":
     """The WSGI application of an ini file (`paste.app_factory`). Raises SettingsError on a bad setting."""
-    from .development import prepare
     from .settings import read_settings
     from .wiring import build_services
 
     settings = read_settings(options, global_config.get("__file__"))
     app = make_app(settings, build_services(settings), **options)
     if settings.mode == "development":
+        from .development import prepare
+
         prepare(settings, global_config.get("__file__", "development.ini"))
     return app
 
@@ -42,6 +43,8 @@ def make_app(settings: "Settings", services: "Services", **options: Any) -> "Rou
     """The WSGI application over given services; `options` are Pyramid's own."""
     from pyramid.config import Configurator
 
+    from .requests import settle
+
     config = Configurator(settings={"handle_exceptions": False, **options})
     config.registry["oauthdevice.settings"] = settings
     config.registry["oauthdevice.services"] = services
@@ -50,12 +53,12 @@ def make_app(settings: "Settings", services: "Services", **options: Any) -> "Rou
     config.include("cornice")
     config.include(".assets")
     config.include(".wiring")
-    config.include(".logs")
-    config.include(".metrics")
+    config.include(".execution")
     config.include(".security")
     config.include(".sso_cookies")
     config.include(".cors")
     config.include(".theme")
     config.include(".mail")
     config.include(".views")
+    settle(config)
     return config.make_wsgi_app()

@@ -5,7 +5,7 @@ the template, in English. The JSON answers are English alone: programs read them
 """
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,10 +20,11 @@ from babel.units import format_unit
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from pyramid.config import Configurator
-from pyramid.events import NewResponse
 from pyramid.i18n import Localizer, Translations
 from pyramid.interfaces import ILocalizer
 from pyramid.request import Request
+from pyramid.response import Response
+from pyramid.tweens import EXCVIEW
 
 from .assets import folder
 
@@ -71,7 +72,7 @@ def includeme(config: Configurator) -> None:
     config.set_locale_negotiator(negotiate)
     config.add_request_method(lambda request: ALL[request.locale_name], "language", reify=True)
     config.add_request_method(lambda _: ALL.values(), "languages", property=True)
-    config.add_subscriber(_remember, NewResponse)
+    config.add_tween("oauthdevice.languages.remembering_tween", over=EXCVIEW)
     config.add_settings({"jinja2.filters": FILTERS})
 
 
@@ -153,11 +154,22 @@ def _wished(request: Request) -> str | None:
     return None
 
 
-def _remember(event: NewResponse) -> None:
-    request: Any = event.request
-    if event.response.content_type != "text/html" or _wished(request) is None:
+def remembering_tween(handler: Callable[[Request], Response], _registry: Any) -> Callable[[Request], Response]:
+    """A tween: the language that an address asks for is kept, where it was a page's."""
+
+    def tween(request: Any) -> Response:
+        response = handler(request)
+        if "ui_locales" in request.environ.get("QUERY_STRING", "") and response.content_type == "text/html":
+            _remember(request, response)
+        return response
+
+    return tween
+
+
+def _remember(request: Any, response: Response) -> None:
+    if _wished(request) is None:
         return
-    event.response.set_cookie(
+    response.set_cookie(
         COOKIE,
         request.language.tag.partition("-")[0],
         max_age=COOKIE_SECONDS,

@@ -2,25 +2,10 @@
 
 import json
 import logging
-import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from pyramid.config import Configurator
-from pyramid.events import NewRequest
-
 from .domain.audit import request_id
-
-
-def includeme(config: Configurator) -> None:
-    config.add_subscriber(_name_request, NewRequest)
-
-
-def _name_request(event: NewRequest) -> None:
-    """A new id for each request, told in its answer. One that the client sends is not believed."""
-    name = uuid.uuid4().hex
-    request_id.set(name)
-    event.request.add_response_callback(lambda _, response: response.headers.update({"X-Request-ID": name}))
 
 
 class JSONFormatter(logging.Formatter):

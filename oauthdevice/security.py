@@ -2,17 +2,18 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from urllib.parse import unquote_plus, urlsplit
 
 from pyramid.config import Configurator
 from pyramid.csrf import check_csrf_origin, check_csrf_token
-from pyramid.events import NewRequest, NewResponse
 from pyramid.request import Request, RequestLocalCache
+from pyramid.response import Response
 from pyramid.security import Allowed
 from pyramid.session import BaseCookieSessionFactory, JSONSerializer
+from pyramid.tweens import EXCVIEW
 from webob.cookies import SignedSerializer
 
 from .domain.bearers import Bearer, Bearers
@@ -21,7 +22,6 @@ from .domain.errors import CSRFMismatch, InsufficientScope, InvalidClient, Inval
 from .domain.keys import derive_key
 from .domain.scopes import Scopes
 from .domain.subjects import Account
-from .schemas.body import bound_body
 from .settings import Settings
 
 PAGE_CSP = (
@@ -53,8 +53,7 @@ def includeme(config: Configurator) -> None:
     config.add_request_method(signed_in_account, "account", reify=True)
     services = config.registry["oauthdevice.services"]
     config.set_security_policy(BearerPolicy(services.bearers, services.scopes))
-    config.add_subscriber(bound_body, NewRequest)
-    config.add_subscriber(_HeaderSubscriber(settings), NewResponse)
+    config.add_tween("oauthdevice.schemas.body.bounding_tween", under=EXCVIEW)
 
 
 def _session_factory(settings: Settings) -> Any:
@@ -230,23 +229,37 @@ def _basic(encoded: str) -> tuple[str, str]:
     return client_id, secret
 
 
-class _HeaderSubscriber:
-    """Puts the headers of DESIGN.md §6 on every answer, errors included."""
+class AnswerHeaders:
+    """The headers of DESIGN.md §6, on every answer, errors included."""
 
     def __init__(self, settings: Settings) -> None:
         self._json_prefixes = settings.json_prefixes
-        self._is_https = settings.is_https
+        hsts = [("Strict-Transport-Security", "max-age=31536000; includeSubDomains")] if settings.is_https else []
+        always = [
+            ("X-Frame-Options", "DENY"),
+            ("X-Content-Type-Options", "nosniff"),
+            ("Referrer-Policy", "same-origin"),
+        ]
+        self._lists = {
+            (policy, stored): [
+                ("Content-Security-Policy", policy),
+                *always,
+                *hsts,
+                *([] if stored else [("Cache-Control", "no-store"), ("Pragma", "no-cache")]),
+            ]
+            for policy in (API_CSP, *_CSP.values())
+            for stored in (True, False)
+        }
+        self._names = {stored: {name.lower() for name, _ in self._lists[API_CSP, stored]} for stored in (True, False)}
 
-    def __call__(self, event: NewResponse) -> None:
-        headers, path = event.response.headers, event.request.environ.get("PATH_INFO", "")
-        content_type = event.response.content_type
-        is_page = content_type == "text/html"
-        headers["Content-Security-Policy"] = _CSP.get(content_type, API_CSP)
-        headers["X-Frame-Options"] = "DENY"
-        headers["X-Content-Type-Options"] = "nosniff"
-        headers["Referrer-Policy"] = "same-origin"
-        if self._is_https:
-            headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
-        if is_page or path.startswith(self._json_prefixes) or event.response.status_int >= 400:
-            headers["Cache-Control"] = "no-store"
-            headers["Pragma"] = "no-cache"
+    def of(self, response: Response, environ: Mapping[str, Any]) -> list[tuple[str, str]]:
+        """All headers of `response`, ours in the place of any other of that name."""
+        content_type = response.content_type
+        stored = not (
+            content_type == "text/html"
+            or response.status_int >= 400
+            or environ.get("PATH_INFO", "").startswith(self._json_prefixes)
+        )
+        names = self._names[stored]
+        others = [header for header in response.headerlist if header[0].lower() not in names]
+        return others + self._lists[_CSP.get(content_type, API_CSP), stored]

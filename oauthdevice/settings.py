@@ -13,6 +13,7 @@ from . import brand, values
 from .assets import own_templates
 from .declarations import SSO, files_of, read_clients, read_identity_providers, read_scopes
 from .domain.clients import Client
+from .domain.held_polls import Hold
 from .domain.identity_providers import BrokerProvider, Provider
 from .domain.other_network import OtherNetwork
 from .domain.rate_limits import DEFAULT_LIMITS, Limit
@@ -56,6 +57,8 @@ class Settings:
     refresh_token_lifetime_seconds: int = option(90 * DAY, values.whole(60, 365 * DAY))
     other_network: OtherNetwork = option(OtherNetwork.WARN, values.other_network)  # noqa: RUF009 (an Enum never changes)
     redelivery_seconds: int = option(30, values.whole(0, 300))
+    held_poll_seconds: int = option(0, values.whole(0, 60))
+    held_polls: int = option(5000, values.whole(1, 100_000))
     sign_in_lifetime_seconds: int = option(DAY // 2, values.whole(60, 30 * DAY))
     cookie_domain: str = option("", values.matching(r"[A-Za-z0-9.-]{0,253}", "a domain name"))
     ignored_scopes: frozenset[str] = option(frozenset(["openid", "profile", "email", "offline_access"]), values.scopes)
@@ -105,6 +108,11 @@ class Settings:
     def has_sso(self) -> bool:
         """True in the edition with the SSO branch."""
         return self.edition == ENTERPRISE
+
+    @property
+    def hold(self) -> Hold:
+        """How polls are held that would rather wait."""
+        return Hold(self.held_poll_seconds, self.held_polls)
 
     @property
     def relying_party(self) -> RelyingParty:

@@ -1,9 +1,10 @@
 """Builds the domain services over the stores; the one place that sees every room."""
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import redis
 from argon2 import PasswordHasher
@@ -15,17 +16,18 @@ from .domain.approval_seal import ApprovalSeal
 from .domain.approvals import Approvals
 from .domain.audit import Audit
 from .domain.bearers import Bearers
-from .domain.ceremonies import Ceremonies
 from .domain.challenges import Challenges
 from .domain.clients import Clients
 from .domain.device_flow import DeviceFlow
 from .domain.devices import Devices
 from .domain.external_subjects import ExternalSubjects
+from .domain.held_polls import HeldPolls
 from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
 from .domain.keys import derive_key
 from .domain.notices import Notices
 from .domain.passkeys import Passkeys
+from .domain.places import Places
 from .domain.ports import (
     AccountDirectory,
     AccountStore,
@@ -33,7 +35,6 @@ from .domain.ports import (
     BurnStore,
     Clock,
     IdentityProvider,
-    Places,
     Post,
     SessionStore,
 )
@@ -47,7 +48,6 @@ from .domain.sso import SSO
 from .domain.token_endpoint import TokenEndpoint
 from .domain.undo import Undo, UndoSeal
 from .domain.user_codes import UserCodes
-from .identity_providers import Unreachable, speak_to
 from .mail.letters import Letters
 from .mail.sender import Sender
 from .mail.server import parse_mail_server
@@ -59,6 +59,7 @@ from .stores.audit import AuditLedger
 from .stores.burns import RedisBurnStore
 from .stores.challenges import RedisChallengeStore
 from .stores.connections import connect
+from .stores.decisions import RedisDecisions
 from .stores.directory import DirectoryAccountStore, DirectorySessionStore
 from .stores.handshakes import RedisHandshakeStore
 from .stores.heartbeat import Heartbeat
@@ -70,6 +71,9 @@ from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
 from .stores.token_cache import NoTokenCache, RedisTokenCache
 
+if TYPE_CHECKING:
+    from .domain.ceremonies import Ceremonies
+
 T = TypeVar("T")
 
 
@@ -78,6 +82,7 @@ class Services:
     """What a view may call, and the connections beneath."""
 
     device_flow: DeviceFlow
+    held_polls: HeldPolls
     token_endpoint: TokenEndpoint
     approvals: Approvals
     reports: Reports
@@ -160,6 +165,7 @@ def build_services(
         meter=meter,
         clock=clock,
     )
+    held_polls = HeldPolls(settings.hold, RedisDecisions(client, prefix))
     device_flow = DeviceFlow(
         store=authorizations,
         clients=clients,
@@ -168,6 +174,7 @@ def build_services(
         user_code_key=user_code_keys[0],
         scopes=scopes,
         audit=audit,
+        held_polls=held_polls,
     )
     longest = max(one.device_code_lifetime_seconds for one in settings.clients.values())
     burns: BurnStore = _timed(RedisBurnStore(client, prefix, longest, clock_offset), "redis")
@@ -221,6 +228,7 @@ def build_services(
     )
     return Services(
         device_flow=device_flow,
+        held_polls=held_polls,
         token_endpoint=TokenEndpoint(clients, device_flow, refresher),
         approvals=approvals,
         reports=reports,
@@ -239,7 +247,7 @@ def build_services(
         passkeys=Passkeys(
             store=_timed(SQLPasskeyStore(database), "database"),
             accounts=accounts,
-            ceremonies=Ceremonies(settings.relying_party, settings.brand_name),
+            ceremonies=functools.cache(lambda: _ceremonies(settings)),
             challenges=Challenges(_timed(RedisChallengeStore(client, prefix), "redis"), clock, settings.secrets),
             limits=limits,
             audit=audit,
@@ -286,6 +294,13 @@ def _directory(settings: Settings) -> AccountDirectory | None:
     return _timed(directory, "accounts")
 
 
+def _ceremonies(settings: Settings) -> "Ceremonies":
+    # Imported here: what reads passkeys costs 10 MiB, and few processes of a server for devices ever meet one.
+    from .domain.ceremonies import Ceremonies  # noqa: PLC0415
+
+    return Ceremonies(settings.relying_party, settings.brand_name)
+
+
 def _post(settings: Settings) -> Post | None:
     """What takes mails, or None where no mail server is named."""
     if not settings.mail_server:
@@ -315,6 +330,9 @@ def _redis(settings: Settings) -> redis.Redis:
 
 def _speakers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
     """What speaks to each declared identity provider. Raises SettingsError."""
+    # Imported here: most servers have no SSO branch, and what speaks to providers costs 15 MiB and a quarter second.
+    from .identity_providers import Unreachable, speak_to  # noqa: PLC0415
+
     declared = settings.identity_providers
     shared = [one for one in declared.values() if isinstance(one, OIDCProvider) and not one.own_callback]
     speakers: dict[str, IdentityProvider] = {}

@@ -289,6 +289,8 @@ class TestDefaults:
             "refresh_token_lifetime_seconds": 90 * 86_400,
             "other_network": OtherNetwork.WARN,
             "redelivery_seconds": 30,
+            "held_poll_seconds": 0,
+            "held_polls": 5000,
             "sign_in_lifetime_seconds": 43_200,
             "cookie_domain": "",
             "ignored_scopes": {"openid", "profile", "email", "offline_access"},

@@ -28,8 +28,8 @@ from .errors import (
     lost_every_race,
 )
 from .other_network import NOTHING, Confirmation, OtherNetwork, SignInAgain, demanded, digits, is_right_number
-from .places import Place, is_same_country
-from .ports import AuthorizationStore, Clock, Places, Stored
+from .places import Place, Places, is_same_country
+from .ports import AuthorizationStore, Clock, Stored
 from .rate_limits import UNKNOWN, RateLimits, is_same_network, network
 from .scopes import Scope, Scopes
 from .subjects import Account, AccountSubject, Approval, Decider, Subject

@@ -60,8 +60,12 @@ class AuditEvent:
 
     def members(self) -> dict[str, Any]:
         """What applies, as JSON types."""
-        told = {one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) is not None}
+        told = {name: getattr(self, name) for name in MEMBERS if getattr(self, name) is not None}
         return told | {"at": self.at.isoformat().replace("+00:00", "Z")}
+
+
+# The fields of an event, in order.
+MEMBERS = tuple(one.name for one in fields(AuditEvent))
 
 
 class SessionFacts(TypedDict, total=False):

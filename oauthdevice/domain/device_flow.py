@@ -29,6 +29,7 @@ from .errors import (
     UserCodeTaken,
     lost_every_race,
 )
+from .held_polls import HeldPolls
 from .other_network import OtherNetwork, new_confirmation_number
 from .ports import AuthorizationStore, Handle, Stored
 from .rate_limits import RateLimits, network
@@ -72,6 +73,7 @@ class DeviceFlow:
         user_code_key: bytes,
         scopes: Scopes,
         audit: Audit,
+        held_polls: HeldPolls,
         draw_user_code: Callable[[int], str] = codes.new_user_code,
     ) -> None:
         self._store = store
@@ -81,6 +83,7 @@ class DeviceFlow:
         self._user_code_key = user_code_key
         self._scopes = scopes
         self._audit = audit
+        self._held_polls = held_polls
         self._draw_user_code = draw_user_code
 
     def start(self, request: StartRequest) -> Started:
@@ -141,24 +144,48 @@ class DeviceFlow:
             return device_code, user_code
         raise UserCodesExhausted(detail=f"no free user_code in {TRIES} draws")
 
-    def poll(self, client: Client, device_code: str, address: str) -> dict[str, Any]:
+    def poll(self, client: Client, device_code: str, address: str, wait_seconds: float = 0) -> dict[str, Any]:
         """The token answer (DESIGN.md §2.4), or the error that says why there is none yet.
 
+        `wait_seconds`: how long the client would rather wait for the decision than be told that there is none.
         Raises InvalidGrant, ExpiredToken, AccessDenied, AuthorizationPending, SlowDown, RateLimited,
         Unavailable. Source: RFC 8628 §3.4, §3.5.
         """
         if not codes.is_device_code(device_code):
             raise InvalidGrant(detail="malformed")
         handle = _handle(device_code)
-        for _ in range(TRIES):
+        if wait_seconds:
+            with self._held_polls.reading():
+                stored = self._store.touch(handle, client.client_id)
+            if stored is not None:
+                stored = self._hold(stored, client, wait_seconds)
+        else:
             stored = self._store.touch(handle, client.client_id)
+        for _ in range(TRIES):
             if stored is None:
                 self._limits.hit("token_unknown", network(address))
                 raise InvalidGrant(detail="unknown")
             answer = self._answer(stored, client, device_code, address)
             if answer is not None:
                 return answer
+            stored = self._store.touch(handle, client.client_id)
         raise lost_every_race()
+
+    def _hold(self, stored: Stored, client: Client, seconds: float) -> Stored | None:
+        """The record as soon as it is decided, or as it is after so many seconds.
+
+        Not held is who polls too fast, and who has yet to be told the number that it is to show.
+        """
+        if stored.record.request.confirmation_number is not None or not _is_pending(stored, client):
+            return stored
+        left = (stored.record.expires_at - stored.now).total_seconds()
+        looked: Stored | None = stored
+        with self._held_polls.hold(stored.handle, min(seconds, left)) as turns:
+            for _ in turns:
+                looked = self._store.look(stored.handle)
+                if looked is None or not _is_pending(looked, client):
+                    break
+        return looked
 
     def _answer(self, stored: Stored, client: Client, device_code: str, address: str) -> dict[str, Any] | None:
         """The token answer or the error of one poll; None where a race was lost and must be run again."""
@@ -182,6 +209,11 @@ class DeviceFlow:
             return True
         spacing = spacing_seconds(slowed.interval_seconds)
         return self._store.swap(stored, slowed, spacing_seconds=spacing) is not None
+
+
+def _is_pending(stored: Stored, client: Client) -> bool:
+    """Whether a poll would be told to come again, and not that it came too early."""
+    return verdict(stored.record, client.client_id, stored.now, on_time=stored.on_time) is Verdict.PENDING
 
 
 def _refusal(told: Verdict, record: DeviceAuthorization) -> DomainError:

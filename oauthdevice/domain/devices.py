@@ -12,7 +12,8 @@ from .sessions import Session, Sessions
 from .subjects import Account
 
 if TYPE_CHECKING:
-    from .ports import Clock, Places
+    from .places import Places
+    from .ports import Clock
 
 PAGE_DEVICES = 20
 

@@ -4,7 +4,7 @@ What is signed and how it is checked is known to `oauthdevice.domain.ceremonies`
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -64,7 +64,7 @@ class Passkeys:
         *,
         store: "PasskeyStore",
         accounts: "Accounts",
-        ceremonies: "Ceremonies",
+        ceremonies: "Callable[[], Ceremonies]",
         challenges: "Challenges",
         limits: RateLimits,
         audit: Audit,
@@ -97,16 +97,16 @@ class Passkeys:
         if len(known) >= PASSKEYS_MAX:
             raise TooManyPasskeys()
         challenge = self._challenges.issue(_adding(account), browser)
-        return self._ceremonies.creation_options(account, challenge, known)
+        return self._ceremonies().creation_options(account, challenge, known)
 
     def add(self, account: Account, name: str, answer: str, browser: str, address: str) -> None:
         """Keep the passkey that the browser made. Its challenge shows that the password was given just now.
 
         Raises PasskeyRefused, TooManyPasskeys, StoreUnavailable.
         """
-        creation = self._ceremonies.read_creation(answer)
+        creation = self._ceremonies().read_creation(answer)
         self._challenges.spend(creation.challenge, _adding(account), browser)
-        made = self._ceremonies.verify_creation(creation)
+        made = self._ceremonies().verify_creation(creation)
         passkey = Passkey(
             id=str(uuid.uuid4()),
             account_id=account.id,
@@ -146,7 +146,7 @@ class Passkeys:
 
     def begin_sign_in(self, browser: str) -> dict[str, Any]:
         """What the browser is to sign, with whichever passkey the person chooses."""
-        return self._ceremonies.request_options(self._challenges.issue(_SIGN_IN, browser))
+        return self._ceremonies().request_options(self._challenges.issue(_SIGN_IN, browser))
 
     def sign_in(self, answer: str, browser: str, address: str) -> "SignIn":
         """Raises PasskeyRefused, RateLimited, StoreUnavailable.
@@ -167,7 +167,7 @@ class Passkeys:
         """Whose passkey has signed."""
         account: Account | None = None
         try:
-            assertion = self._ceremonies.read_assertion(answer)
+            assertion = self._ceremonies().read_assertion(answer)
             self._challenges.spend(assertion.challenge, _SIGN_IN, browser)
             found = self._store.by_credential(assertion.credential_id)
             if found is None:
@@ -187,7 +187,7 @@ class Passkeys:
         # WebAuthn §7.2 step 6: nobody was named before, so the authenticator must say whose it is.
         if assertion.user_handle != account.id.encode():
             raise PasskeyRefused(detail="the user handle is missing or another account's")
-        sign_count = self._ceremonies.verify_assertion(assertion, passkey)
+        sign_count = self._ceremonies().verify_assertion(assertion, passkey)
         if not self._store.used(passkey.id, sign_count, self._clock()):
             # WebAuthn §6.1.1. Zero after a higher count counts too: whoever has a copy may choose what it tells.
             raise PasskeyRefused(detail="cloned? the sign count has not grown")

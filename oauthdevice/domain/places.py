@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 # What a place is called, by language (BCP 47).
 Names = Mapping[str, str]
@@ -20,6 +21,13 @@ class Place:
         """The place in words, such as `Berlin, Germany`: in `language` (BCP 47), else in English; "" without any."""
         names = (_name(one, language) for one in (self.city, self.country))
         return ", ".join(name for name in names if name)
+
+
+class Places(Protocol):
+    """Where addresses are said to be."""
+
+    def find(self, address: str) -> Place | None:
+        """The place of an address, or None where nothing is known of it."""
 
 
 def is_same_country(one: Place | None, other: Place | None) -> bool | None:

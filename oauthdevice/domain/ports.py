@@ -15,7 +15,6 @@ from .device_authorization import AuthorizationRequest, DeviceAuthorization
 from .identity_providers import Handshake, ProviderAnswer
 from .notices import NewDeviceMail, Notice
 from .passkeys import Passkey
-from .places import Place
 from .rate_limits import Limit
 from .sessions import NewSession, Session
 from .subjects import Account, ExternalSubject
@@ -64,6 +63,9 @@ class AuthorizationStore(Protocol):
         None, and nothing written, for an unknown code.
         """
 
+    def look(self, handle: Handle) -> Stored | None:
+        """The record, or None. It is no poll and stamps none."""
+
     def find(self, user_code_digest: str) -> Stored | None:
         """The record behind a user_code, or None."""
 
@@ -106,13 +108,6 @@ class Meter(Protocol):
 
     def redeemed(self, client_id: str, seconds: float) -> None:
         """A token was given, so many seconds after its codes."""
-
-
-class Places(Protocol):
-    """Where addresses are said to be."""
-
-    def find(self, address: str) -> Place | None:
-        """The place of an address, or None where nothing is known of it."""
 
 
 class HandshakeStore(Protocol):

@@ -4,6 +4,7 @@ import hashlib
 import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from .audit import Audit, Event, Facts
@@ -116,6 +117,7 @@ def is_same_network(address: str, other: str) -> bool:
     return network(address) == network(other) != UNKNOWN
 
 
+@lru_cache(10_000)
 def network(address: str) -> str:
     """What counts as one address: an IPv4 address, or the /64 that one IPv6 subscriber has at will."""
     parsed = _parsed(address)

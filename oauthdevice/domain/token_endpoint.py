@@ -24,7 +24,8 @@ class TokenRequest:
     """A request at the token endpoint (RFC 8628 §3.4, RFC 6749 §6). Absent parameters are None.
 
     `original_dialect` marks the JSON form without grant_type: it means the device grant, and its
-    client knows only the four errors of RFC 8628 §3.5.
+    client knows only the four errors of RFC 8628 §3.5. `wait_seconds` is how long the client would rather
+    wait for a decision than hear that there is none.
     """
 
     credentials: ClientCredentials
@@ -34,6 +35,7 @@ class TokenRequest:
     refresh_token: str | None = None
     scope: str = ""
     original_dialect: bool = False
+    wait_seconds: float = 0
 
 
 class TokenEndpoint:
@@ -66,7 +68,7 @@ class TokenEndpoint:
         if grant_type == DEVICE_GRANT:
             if request.device_code is None:
                 raise InvalidRequest("Missing parameter: device_code.")
-            return self._device_flow.poll(client, request.device_code, request.address)
+            return self._device_flow.poll(client, request.device_code, request.address, request.wait_seconds)
         if grant_type == REFRESH_GRANT:
             if not client.refresh:
                 raise UnauthorizedClient()

@@ -4,21 +4,21 @@ A hot path does not wait for the database, and a database that is away costs no 
 as a field of a hash and is moved by whoever writes next. Its id makes moving it twice harmless.
 """
 
-import json
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from datetime import datetime
 from typing import Any, cast
 
+import orjson
 import redis
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError, StatementError
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import StatementError
 
-from ..domain.audit import AuditEvent
+from ..domain.audit import MEMBERS, AuditEvent
 from ..domain.errors import StoreUnavailable
 from .models import AuditRow
-from .redis import unavailable
+from .redis import read_script, unavailable
 from .sql import Database
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ class AuditLedger:
         self._database = database
         self._client = client
         self._key = f"{prefix}:audit"
+        self._keep = client.register_script(read_script("audit_wait"))
 
     def append(self, event: AuditEvent) -> None:
         try:
@@ -45,7 +46,8 @@ class AuditLedger:
         self._settle_if_possible()
 
     def defer(self, event: AuditEvent) -> None:
-        if self._wait(event) >= self._waiting_max:
+        # One of those who wait, not everybody from then on: who moves them lets its own request wait.
+        if self._wait(event) % self._waiting_max == 0:
             self._settle_if_possible()
 
     def _settle_if_possible(self) -> None:
@@ -60,9 +62,6 @@ class AuditLedger:
         while waiting := self._waiting():
             try:
                 self._insert([_load(text) for text in waiting.values()])
-            except IntegrityError:
-                # Another process moves some of them at this moment: they stay until one of us is done.
-                return
             except (StatementError, ValueError, KeyError, TypeError):
                 self._insert_one_by_one(waiting)
             self._forget(list(waiting))
@@ -92,16 +91,15 @@ class AuditLedger:
                 yield _event(row)
 
     def _insert(self, events: Sequence[AuditEvent]) -> None:
+        # Another process may move the same rows at this moment. Both databases have words of their own for it.
+        on_postgresql = self._database.engine.dialect.name == "postgresql"
+        insert = postgresql.insert(AuditRow) if on_postgresql else sqlite.insert(AuditRow)
         with self._database.write() as sql:
-            stored = set(sql.scalars(select(AuditRow.id).where(AuditRow.id.in_([one.id for one in events]))))
-            sql.add_all(_row(one) for one in events if one.id not in stored)
+            sql.execute(insert.on_conflict_do_nothing(), [_columns(one) for one in events])
 
     @unavailable
     def _wait(self, event: AuditEvent) -> int:
-        with self._client.pipeline(transaction=False) as pipeline:
-            pipeline.hset(self._key, event.id, json.dumps(event.members()))
-            pipeline.hlen(self._key)
-            return int(pipeline.execute()[1])
+        return int(self._keep([self._key], [event.id, orjson.dumps(event.members())]))
 
     @unavailable
     def _waiting(self) -> dict[str, str]:
@@ -116,15 +114,15 @@ class AuditLedger:
 
 
 def _load(text: str) -> AuditEvent:
-    data: dict[str, Any] = json.loads(text)
+    data: dict[str, Any] = orjson.loads(text)
     # A newer release beside this one may tell more than this one knows.
-    known = {one.name: data[one.name] for one in fields(AuditEvent) if one.name in data}
+    known = {name: data[name] for name in MEMBERS if name in data}
     return AuditEvent(**{**known, "at": datetime.fromisoformat(data["at"])})
 
 
-def _row(event: AuditEvent) -> AuditRow:
-    return AuditRow(**{one.name: getattr(event, one.name) for one in fields(AuditEvent)})
+def _columns(event: AuditEvent) -> dict[str, Any]:
+    return {name: getattr(event, name) for name in MEMBERS}
 
 
 def _event(row: AuditRow) -> AuditEvent:
-    return AuditEvent(**{one.name: getattr(row, one.name) for one in fields(AuditEvent)})
+    return AuditEvent(**{name: getattr(row, name) for name in MEMBERS})

@@ -18,6 +18,8 @@ from redis.exceptions import ClusterDownError, RedisClusterException, SlotNotCov
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
+from .quick_scripts import QuickClient
+
 EMBEDDED = "embedded://"
 TIMEOUT_SECONDS = 2
 SCHEMES = ("redis://", "rediss://", "unix://", "redis+sentinel://", "redis+cluster://")
@@ -49,7 +51,7 @@ def connect(url: str) -> redis.Redis:
         return _watched(url)
     if url.startswith("redis+cluster://"):
         return _clustered(url)
-    return redis.Redis.from_url(url, **_options())
+    return QuickClient.from_url(url, **_options())
 
 
 def _options() -> Options:
@@ -75,7 +77,7 @@ def _watched(url: str) -> redis.Redis:
         **_tls(query),
         **credentials,
     )
-    primary = sentinel.master_for(name, db=int(query.get("db", "0")))  # type: ignore[no-untyped-call]  # redis-py has no types here
+    primary = sentinel.master_for(name, QuickClient, db=int(query.get("db", "0")))  # type: ignore[no-untyped-call]  # redis-py has no types here
     return cast("redis.Redis", primary)
 
 

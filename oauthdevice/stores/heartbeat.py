@@ -5,11 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import redis
-from alembic.migration import MigrationContext
 from sqlalchemy import text
 
 from ..domain.errors import StoreUnavailable
-from .migrate import newest_migration
 from .redis import unavailable
 from .sql import Database
 from .sql import unavailable as unavailable_database
@@ -38,6 +36,11 @@ class Heartbeat:
 
     def migrations(self) -> tuple[str | None, str]:
         """The migration that the database is at, None before the first, and our newest. Raises StoreUnavailable."""
+        # Imported here: a server has no use for Alembic, which costs 10 MiB and half a second.
+        from alembic.migration import MigrationContext  # noqa: PLC0415
+
+        from .migrate import newest_migration  # noqa: PLC0415
+
         with unavailable_database(), self._database.engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision(), newest_migration()
 

@@ -17,7 +17,7 @@ class BadPlaceDatabase(Exception):
 
 
 class MaxMindPlaces:
-    """See `oauthdevice.domain.ports.Places`. The file stays open: a newer one is read after a restart.
+    """See `oauthdevice.domain.places.Places`. The file stays open: a newer one is read after a restart.
 
     Raises BadPlaceDatabase.
     """

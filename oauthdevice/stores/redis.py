@@ -1,12 +1,13 @@
 """Device authorizations and counters on Redis (or on the embedded one): one command or script a method."""
 
 import functools
-import json
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import ParamSpec, TypeVar, cast
 
+import orjson
 import redis
 from limits import RateLimitItemPerSecond
 from limits.storage import RedisStorage
@@ -18,6 +19,7 @@ from ..domain.errors import StoreUnavailable, UserCodeTaken
 from ..domain.ports import Handle, Stored
 from ..domain.rate_limits import Limit
 from ..domain.subjects import AccountSubject, ExternalSubject, Subject
+from .decisions import channel
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -26,15 +28,25 @@ R = TypeVar("R")
 RETENTION_SECONDS = 600
 
 
+# How many requests of one process speak to Redis at once: redis-py gives 100 connections, and refuses the next one.
+# Threads are fewer. Greenlets may be thousands, and wait here for their turn, but not for ever where Redis hangs.
+AT_ONCE, TURN_SECONDS = 64, 2
+_turns = threading.BoundedSemaphore(AT_ONCE)
+
+
 def unavailable(method: Callable[P, R]) -> Callable[P, R]:
-    """Any failure of Redis, wrapped once as StoreUnavailable."""
+    """Any failure of Redis, wrapped once as StoreUnavailable. No such method calls another."""
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        if not _turns.acquire(timeout=TURN_SECONDS):
+            raise StoreUnavailable(detail="redis: too many wait for it")
         try:
             return method(*args, **kwargs)
         except redis.RedisError as error:
             raise StoreUnavailable(detail=f"redis: {error}") from error
+        finally:
+            _turns.release()
 
     return wrapped
 
@@ -54,6 +66,7 @@ class RedisAuthorizationStore:
         self._client = client
         self._prefix = prefix
         self._clock_offset = clock_offset
+        self._channel = channel(prefix)
         self._create = client.register_script(read_script("authorization_create"))
         self._touch = client.register_script(read_script("authorization_touch"))
         self._find = client.register_script(read_script("authorization_find"))
@@ -90,7 +103,13 @@ class RedisAuthorizationStore:
         digest = cast("str | None", self._client.get(self._index_key(shard, user_code_digest)))
         if digest is None:
             return None
-        handle = Handle(shard, digest)
+        return self._look(Handle(shard, digest))
+
+    @unavailable
+    def look(self, handle: Handle) -> Stored | None:
+        return self._look(handle)
+
+    def _look(self, handle: Handle) -> Stored | None:
         found = self._find([self._record_key(handle)], [self._offset()])
         if found is None:
             return None
@@ -110,7 +129,11 @@ class RedisAuthorizationStore:
         text = _dump(new)
         spacing = "" if spacing_seconds is None else int(spacing_seconds * 1000)
         keys = [self._record_key(seen.handle), self._answer_key(seen.handle)]
-        if not self._swap(keys, [seen.version, text, spacing, sealed_answer, sealed_answer_seconds * 1000]):
+        # Whoever holds a poll of it is told.
+        told = self._channel if new.state is not seen.record.state else ""
+        milliseconds = sealed_answer_seconds * 1000
+        arguments = [seen.version, text, spacing, sealed_answer, milliseconds, told, seen.handle.digest]
+        if not self._swap(keys, arguments):
             return None
         return Stored(new, seen.handle, seen.now, text, seen.on_time)
 
@@ -222,7 +245,7 @@ def _time(milliseconds: str) -> datetime:
 
 def _dump(record: DeviceAuthorization) -> str:
     request = record.request
-    return json.dumps(
+    return orjson.dumps(
         {
             "id": request.id,
             "client_id": request.client_id,
@@ -243,15 +266,14 @@ def _dump(record: DeviceAuthorization) -> str:
             "lease_until": record.lease_until.isoformat() if record.lease_until else None,
             "reported": record.reported,
             "burned": record.burned,
-        },
-        separators=(",", ":"),
-    )
+        }
+    ).decode()
 
 
 def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
     # During an upgrade the former release runs beside this one. It reads what we write, writes it without
     # the members that it does not know, and what it wrote is read here: so those are read with `get`.
-    data = json.loads(text)
+    data = orjson.loads(text)
     return DeviceAuthorization(
         request=AuthorizationRequest(
             id=data["id"],

@@ -5,11 +5,11 @@ database and keeps nothing; whoever asked before the mark and answers after it i
 mark or, once that has gone, by the age of the ticket.
 """
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+import orjson
 import redis
 
 from ..domain.bearers import Bearer, Cached
@@ -79,7 +79,7 @@ class NoTokenCache:
 
 def _dump(bearer: Bearer) -> str:
     session, account = bearer.session, bearer.session.account
-    return json.dumps(
+    return orjson.dumps(
         {
             "scopes": sorted(bearer.scopes),
             "issued_at": bearer.issued_at.isoformat(),
@@ -96,13 +96,12 @@ def _dump(bearer: Bearer) -> str:
                 "last_used_at": session.last_used_at and session.last_used_at.isoformat(),
                 "expires_at": session.expires_at.isoformat(),
             },
-        },
-        separators=(",", ":"),
-    )
+        }
+    ).decode()
 
 
 def _load(entry: str) -> Bearer:
-    data = json.loads(entry)
+    data = orjson.loads(entry)
     session = data["session"]
     last_used_at = session["last_used_at"]
     return Bearer(

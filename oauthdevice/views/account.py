@@ -1,5 +1,6 @@
 """The account branch: five services (DESIGN.md §2.1)."""
 
+import re
 from typing import Any
 
 from pyramid.config import Configurator
@@ -12,6 +13,9 @@ from ..schemas.body import JSON, validate_body, validate_query
 from ..security import client_credentials, require_account
 from .service import OAuthService
 from .sign_ins_again import confirmation
+
+# RFC 7240 §2: preferences between commas, their names in any case, their values perhaps in quotes; the first counts.
+_WAIT = re.compile(r"(?:^|,)[ \t]*wait[ \t]*=[ \t]*(\"?)([0-9]{1,9})\1[ \t]*(?=[,;]|$)", re.IGNORECASE | re.ASCII)
 
 device_code = OAuthService("device_code", "/oauth/device/code")
 device_token = OAuthService("device_token", "/oauth/device/token")
@@ -51,7 +55,7 @@ def post_device_code(request: Request) -> dict[str, Any]:
 def post_device_token(request: Request) -> dict[str, Any]:
     """Poll for the token (RFC 8628 §3.4, §3.5), or refresh it (RFC 6749 §6).
 
-    JSON without grant_type is the original dialect.
+    JSON without grant_type is the original dialect. `Prefer: wait=SECONDS` (RFC 7240 §4.3) holds the poll.
     """
     parameters = request.validated
     answer: dict[str, Any] = request.token_endpoint.exchange(
@@ -62,10 +66,17 @@ def post_device_token(request: Request) -> dict[str, Any]:
             device_code=parameters["device_code"],
             refresh_token=parameters["refresh_token"],
             scope=parameters["scope"],
-            original_dialect=request.content_type == JSON and parameters["grant_type"] is None,
+            original_dialect=request.environ["CONTENT_TYPE"] == JSON and parameters["grant_type"] is None,
+            wait_seconds=wished_seconds(request.environ.get("HTTP_PREFER", "")),
         )
     )
     return answer
+
+
+def wished_seconds(prefer: str) -> int:
+    """How long the client wishes to wait, by its header field; 0 where it says nothing of it."""
+    found = _WAIT.search(prefer) if prefer else None
+    return int(found[2]) if found else 0
 
 
 @device_lookup.get(schema=user_code_request, validators=(validate_query,))

@@ -1,7 +1,6 @@
 """The one table from domain error to answer: JSON for programs, a page for people."""
 
 import logging
-from typing import Any
 
 from pyramid.config import Configurator
 from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken, URLDecodeError
@@ -14,6 +13,7 @@ from ..domain import errors
 from ..domain.audit import request_id
 from ..domain.undo import DeviceEnded, UndoExpired, UndoMalformed
 from ..schemas.body import BodyTooLarge, UnsupportedMediaType
+from .json_answers import json_answer
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +105,9 @@ def log_detail(error: errors.DomainError, status: int) -> None:
 
 def answer_json(error: errors.DomainError) -> Response:
     """The error as every program is told it."""
-    body: dict[str, Any] = {"error": error.error, "error_description": error.description, **error.members}
-    response = Response(json_body=body, content_type="application/json", charset="utf-8")
-    response.status_int = status_of(error)
-    response.headers.update(_headers(error))
+    body = {"error": error.error, "error_description": error.description, **error.members}
+    response = json_answer(status_of(error), body)
+    response.headerlist += _headers(error).items()
     return response
 
 

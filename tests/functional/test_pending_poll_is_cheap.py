@@ -6,8 +6,9 @@ from contextlib import contextmanager
 
 import redis
 from sqlalchemy import event
+from webob import Request
 
-from ..factories import World
+from ..factories import TOKEN, World
 
 
 @contextmanager
@@ -65,3 +66,12 @@ def test_a_malformed_code_costs_nothing_at_all(make, redis_url: str) -> None:
         assert device.poll(device_code=broken).json["error"] == "invalid_grant"
         assert device.poll(device_code="x").json["error"] == "invalid_grant"
     assert commands == []
+
+
+def test_no_request_costs_a_class_or_an_event(world: World) -> None:
+    """Pyramid makes a class for each request that has properties added, and looks for subscribers four times."""
+    environ = Request.blank(TOKEN).environ
+    with world.app.request_context(environ) as one, world.app.request_context(environ) as other:
+        assert type(one) is type(other)
+        assert one.token_endpoint is world.services.token_endpoint
+    assert not world.app.registry.has_listeners

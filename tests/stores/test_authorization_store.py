@@ -1,5 +1,6 @@
 """Each script of the AuthorizationStore against the real Redis, a real Cluster and the embedded one."""
 
+import itertools
 import json
 import re
 import threading
@@ -237,6 +238,66 @@ class TestFind:
         assert over.store.find(digest(1)) is None
 
 
+class TestLook:
+    def test_an_unknown_code_is_none_and_writes_nothing(self, over: Redis) -> None:
+        assert over.store.look(handle(1)) is None
+        assert over.content() == {}
+
+    def test_it_is_what_a_poll_would_be_told_and_is_none(self, over: Redis) -> None:
+        stored = over.create()
+        content = over.content()
+        looked = over.store.look(handle(1))
+        assert looked is not None
+        assert (looked.record, looked.handle, looked.version) == (stored.record, stored.handle, stored.version)
+        assert looked.on_time
+        assert over.content() == content
+        assert over.touch().on_time
+
+    def test_time_is_that_of_the_store(self, over: Redis) -> None:
+        stored = over.create()
+        over.clock.pass_seconds(250)
+        looked = over.store.look(handle(1))
+        assert looked is not None
+        assert timedelta(seconds=250) <= looked.now - stored.now < timedelta(seconds=255)
+
+
+class TestNews:
+    @pytest.fixture
+    def told(self, over: Redis) -> Iterator[Callable[[], list[str]]]:
+        """What was told since the last time."""
+        with over.client.pubsub() as news:
+            news.subscribe("test:decided", "the end")
+            for _ in range(2):
+                assert news.get_message(timeout=5)["type"] == "subscribe"
+
+            def read() -> list[str]:
+                over.client.publish("the end", "")
+                messages = iter(lambda: news.get_message(timeout=5), None)
+                return [one["data"] for one in itertools.takewhile(lambda one: one["channel"] != "the end", messages)]
+
+            yield read
+
+    def test_a_new_state_is_told_by_the_digest_and_nothing_else_is(
+        self, over: Redis, told: Callable[[], list[str]]
+    ) -> None:
+        seen = over.create()
+        over.touch()
+        claimed = over.store.swap(seen, replace(seen.record, claimed_by="ada"), spacing_seconds=8)
+        assert claimed is not None
+        assert told() == []
+        denied = over.store.swap(claimed, replace(claimed.record, state=State.DENIED))
+        assert denied is not None
+        assert told() == [seen.handle.digest]
+        over.store.swap(denied, replace(denied.record, reported=True))
+        assert told() == []
+
+    def test_a_lost_race_is_not_told(self, over: Redis, told: Callable[[], list[str]]) -> None:
+        seen = over.create()
+        over.store.swap(seen, replace(seen.record, claimed_by="ada"))
+        assert over.store.swap(seen, replace(seen.record, state=State.DENIED)) is None
+        assert told() == []
+
+
 class TestSwap:
     @pytest.mark.parametrize("subject", [ADA, EVE])
     def test_the_new_record_comes_back_as_it_was_given(self, over: Redis, subject: Subject) -> None:
@@ -410,11 +471,12 @@ class TestRedisAway:
         lambda store, _: store.create(handle(9), digest(9), request(), INTERVAL_SECONDS, SPACING_SECONDS),
         lambda store, seen: store.touch(seen.handle, request().client_id),
         lambda store, _: store.find(digest(1)),
+        lambda store, seen: store.look(seen.handle),
         lambda store, seen: store.swap(seen, seen.record),
         lambda store, seen: store.sealed_answer(seen.handle),
     )
 
-    @pytest.mark.parametrize("method", METHODS, ids=["create", "touch", "find", "swap", "sealed_answer"])
+    @pytest.mark.parametrize("method", METHODS, ids=["create", "touch", "find", "look", "swap", "sealed_answer"])
     @pytest.mark.parametrize("url", ["unix:///nowhere/redis.sock", "redis://127.0.0.1:1/0"])
     def test_a_dead_socket_is_store_unavailable(
         self, url: str, method: Callable[[RedisAuthorizationStore, Stored], Any]

@@ -1,0 +1,18 @@
+"""The worker of gunicorn for held polls: a client that waits costs no thread, but a greenlet (docs/operating.md)."""
+
+from gunicorn.workers.ggevent import GeventWorker
+
+from .domain.held_polls import stop_holding
+
+
+class HoldingWorker(GeventWorker):
+    """gunicorn's own, which lets whoever is held go as soon as it has closed its door.
+
+    Otherwise a stop would take as long as they wait, and cut off at the end of `graceful_timeout` who waits longer.
+    """
+
+    def notify(self) -> None:
+        """Called every second, during a stop as well."""
+        super().notify()
+        if not self.alive:
+            stop_holding()

@@ -1,0 +1,6 @@
+-- Let an audit row wait, and count those that do.
+--
+-- KEYS[1] hash of the rows that wait. ARGV[1] id of the row, ARGV[2] row (JSON text).
+-- Returns how many wait now. Does the same again if it is run twice.
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+return redis.call('HLEN', KEYS[1])

@@ -1,0 +1,47 @@
+"""A body that ends before the length it was announced with is not taken for a whole one."""
+
+import io
+from typing import Any
+
+import pytest
+from webob import Request, Response
+
+from ..factories import CODE, World
+
+BODY = b"client_id=difyctl&scope=full"
+
+
+def send(world: World, **environ: Any) -> Response:
+    request = Request.blank(CODE, method="POST", environ={"REMOTE_ADDR": "192.0.2.7"})
+    request.environ.update({"wsgi.input": io.BytesIO(BODY), "CONTENT_TYPE": "application/x-www-form-urlencoded"})
+    request.environ.update(environ)
+    return request.get_response(world.app)
+
+
+class TestLengths:
+    def test_a_whole_body_is_taken(self, world: World) -> None:
+        assert send(world, CONTENT_LENGTH=str(len(BODY))).status_int == 200
+
+    def test_what_follows_the_body_is_not_read(self, world: World) -> None:
+        assert send(world, CONTENT_LENGTH=str(len(b"client_id=difyctl"))).status_int == 200
+
+    @pytest.mark.parametrize("missing", [1, 100])
+    def test_a_body_that_ended_early_is_refused(self, world: World, missing: int) -> None:
+        answer = send(world, CONTENT_LENGTH=str(len(BODY) + missing))
+        assert answer.status_int == 400
+        assert answer.json == {"error": "invalid_request", "error_description": "The body ended early."}
+
+    @pytest.mark.parametrize("length", ["-1", "1e1", "0x10", " 5", "\N{ARABIC-INDIC DIGIT FIVE}"])
+    def test_what_is_no_length_is_refused(self, world: World, length: str) -> None:
+        answer = send(world, CONTENT_LENGTH=length)
+        assert answer.status_int == 400
+        assert answer.json == {"error": "invalid_request", "error_description": "The Content-Length is no number."}
+
+    @pytest.mark.parametrize("length", ["16385", "9" * 30])
+    def test_a_length_that_is_too_large_is_refused(self, world: World, length: str) -> None:
+        assert send(world, CONTENT_LENGTH=length).status_int == 413
+
+    def test_without_a_length_the_body_of_a_chunked_request_is_read_and_bounded(self, world: World) -> None:
+        chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+        assert send(world, **chunked).status_int == 200
+        assert send(world, **chunked, **{"wsgi.input": io.BytesIO(BODY + b"&x=" + b"y" * 16_384)}).status_int == 413

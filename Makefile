@@ -13,7 +13,7 @@ TESTING ?= --numprocesses 2 --dist worksteal --timeout 600
 ADA := {"sub": "ada", "email": "ada@corp.example", "email_verified": true}
 DEMO := {"sub": "demo", "email": "demo@example.com", "email_verified": true}
 
-.PHONY: serve serve-sso test test-fast lint catalogues screenshots figures clean
+.PHONY: serve serve-sso test test-fast lint bench bench-check catalogues screenshots figures clean
 
 serve: $(VENV)/.serve
 	$(BIN)/pserve development.ini
@@ -30,9 +30,18 @@ test-fast: $(VENV)/.test-fast
 	$(BIN)/pytest $(TESTING) --kinds embedded
 
 lint: $(VENV)/.test
-	$(BIN)/ruff format --check oauthdevice tests
-	$(BIN)/ruff check oauthdevice tests
+	$(BIN)/ruff format --check oauthdevice tests bench
+	$(BIN)/ruff check oauthdevice tests bench
 	$(BIN)/mypy
+
+# Ours, its peers and the floor that it stands on at the same work, into docs/performance.md: some 20 minutes, alone on
+# the machine. `make bench BENCH='--rounds 1 --seconds 2'` is a quick look; see `python -m bench --help`.
+bench: $(VENV)/.bench
+	$(BIN)/python -W ignore -m bench $(BENCH)
+
+# A pending poll takes as many instructions as were recorded, or 10 % more or less.
+bench-check: $(VENV)/.bench
+	$(BIN)/python -W ignore -m bench.check
 
 # Brings what the templates say now into every catalogue; what is new there is empty and must be translated.
 catalogues: $(VENV)/.serve
@@ -70,5 +79,10 @@ $(VENV)/.test: $(VENV)/.test-fast tests/install-servers.sh tests/oidc_provider/p
 	sh tests/install-servers.sh
 	touch $@
 
+$(VENV)/.bench: setup.cfg pyproject.toml bench/install.sh | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'
+	sh bench/install.sh
+	touch $@ $(VENV)/.serve
+
 clean:
-	rm -rf $(VENV) tests/oidc_provider/node_modules var build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) tests/oidc_provider/node_modules bench/peers/oidc_provider/node_modules var build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

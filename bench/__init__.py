@@ -1,0 +1,1 @@
+"""Our server, its peers and the floor that it stands on, at the same work on one machine: `make bench`."""

@@ -7,11 +7,12 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from babel import Locale
 from babel.messages.catalog import Catalog
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from oauthdevice.languages import ALL, SOURCE
+from oauthdevice.languages import ALL, LANGUAGES, SOURCE
 
 from .servers import CHECKOUT
 
@@ -109,3 +110,16 @@ def test_a_template_says_nothing_past_the_catalogues(template: Path) -> None:
     if template.name in IN_ENGLISH:
         return
     assert list(written(template.read_text("utf-8"))) == []
+
+
+@pytest.mark.parametrize("locale_name", ALL)
+def test_a_language_is_called_what_babel_calls_it(locale_name: str) -> None:
+    language, locale = ALL[locale_name], Locale.parse(locale_name)
+    name = locale.get_display_name() or ""
+    assert language.tag == locale_name.replace("_", "-")
+    assert language.name == name[:1].upper() + name[1:]
+    assert language.direction == locale.text_direction
+
+
+def test_every_language_that_a_browser_may_ask_for_is_there() -> None:
+    assert set(LANGUAGES.values()) == ALL.keys()

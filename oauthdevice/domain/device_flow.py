@@ -154,7 +154,7 @@ class DeviceFlow:
         if not codes.is_device_code(device_code):
             raise InvalidGrant(detail="malformed")
         handle = _handle(device_code)
-        if wait_seconds:
+        if wait_seconds and self._held_polls.bounded(wait_seconds):
             with self._held_polls.reading():
                 stored = self._store.touch(handle, client.client_id)
             if stored is not None:

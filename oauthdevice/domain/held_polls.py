@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
+from .errors import StoreUnavailable
+
 if TYPE_CHECKING:
     from .decisions import Decisions
     from .ports import Handle
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 # How many of those who wait, or want to, read their records at the same time. In a process of greenlets thousands
 # may come at once, or look at once when the news are back after a break: the others are to be served meanwhile.
 READS_AT_ONCE = 16
+# How long who wants to read waits for a turn: longer than thousands take, and not for ever where Redis hangs.
+READ_SECONDS = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +46,17 @@ class HeldPolls:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Around the first look of who wants to wait."""
-        with self._reads:
+        """Around the first look of who wants to wait. Raises StoreUnavailable."""
+        if not self._reads.acquire(timeout=READ_SECONDS):
+            raise StoreUnavailable(detail="redis: too many who wait look at once")
+        try:
             yield
+        finally:
+            self._reads.release()
+
+    def bounded(self, seconds: float) -> float:
+        """For how long a poll that wishes to wait so many seconds is held at the most; 0 where none is."""
+        return min(seconds, self._hold.seconds_max)
 
     @contextmanager
     def hold(self, handle: "Handle", seconds: float) -> Iterator[Iterator[None]]:
@@ -53,7 +65,7 @@ class HeldPolls:
         The first comes at once, so that nothing falls between an earlier look and this; the last after so many
         seconds, or as many as a poll may be held. No turn at all where it cannot be held.
         """
-        seconds = min(seconds, self._hold.seconds_max)
+        seconds = self.bounded(seconds)
         poll = self._enter(handle.digest) if seconds > 0 else None
         if poll is None:
             yield iter(())
@@ -111,8 +123,13 @@ class HeldPolls:
         is_over = not self._decisions.listen(self)
         while not is_over:
             is_over = not poll.wait(until - time.monotonic())
-            with self._reads:
+            # Who gets no turn is answered by what was seen before.
+            if not self._reads.acquire(timeout=READ_SECONDS):
+                return
+            try:
                 yield
+            finally:
+                self._reads.release()
 
 
 # Whoever stops a process knows none of what is built in it.

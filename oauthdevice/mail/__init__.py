@@ -6,6 +6,7 @@ from typing import Any
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
+from pyramid.tweens import EXCVIEW
 
 from .sender import Sender
 
@@ -13,7 +14,7 @@ from .sender import Sender
 def includeme(config: Configurator) -> None:
     """Start the sender, if there is one, with the first request: what is loaded may still be forked into workers."""
     if config.registry["oauthdevice.services"].sender is not None:
-        config.add_tween("oauthdevice.mail.starting_tween")
+        config.add_tween("oauthdevice.mail.starting_tween", under=EXCVIEW)
 
 
 def starting_tween(handler: Callable[[Request], Response], registry: Any) -> Callable[[Request], Response]:

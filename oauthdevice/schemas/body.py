@@ -105,10 +105,8 @@ def bounding_tween(handler: Callable[[Request], Response], _registry: Any) -> Ca
     def tween(request: Request) -> Response:
         environ = request.environ
         environ[BODY] = body = _read(environ)
-        if body:
-            environ.update(
-                {"wsgi.input": io.BytesIO(body), "CONTENT_LENGTH": str(len(body)), "webob.is_body_seekable": True}
-            )
+        environ["wsgi.input"], environ["CONTENT_LENGTH"] = io.BytesIO(body), str(len(body))
+        environ["webob.is_body_seekable"] = True
         # Case does not count, nor do parameters (RFC 9110 §8.3.1).
         media_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         if media_type.startswith("multipart/"):
@@ -124,8 +122,9 @@ def _read(environ: dict[str, Any]) -> bytes:
     if stated:
         if not (stated.isascii() and stated.isdecimal()):
             raise InvalidRequest("The Content-Length is no number.")
-        length = int(stated)
-    elif "HTTP_TRANSFER_ENCODING" in environ:
+        # Of so many digits that Python would not read them, it is too large all the same.
+        length = int(stated) if len(stated) < 20 else BODY_MAX_BYTES + 1
+    elif "HTTP_TRANSFER_ENCODING" in environ or environ.get("wsgi.input_terminated"):
         # The WSGI server did not tell the length: read one byte more than is allowed, never all.
         length = BODY_MAX_BYTES + 1
     else:

@@ -13,8 +13,9 @@ from typing import Any
 
 import redis
 from hiredis import pack_command
-from redis.connection import Connection
 from redis.exceptions import NoScriptError
+
+KEPT_MAX = 32
 
 
 class QuickClient(redis.Redis):
@@ -22,8 +23,8 @@ class QuickClient(redis.Redis):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        # Taking from a list and putting back are one step each, in every thread.
-        self._connections: list[Connection] = []
+        # Taking from a list and putting back are one step each, in every thread. redis-py has no types for these.
+        self._connections: list[Any] = []
         self._process = os.getpid()
 
     def register_script(self, script: Any) -> Any:
@@ -38,24 +39,41 @@ class QuickClient(redis.Redis):
         """
         connection = self._take()
         try:
-            return _ask(connection, command)
-        except redis.ConnectionError:
-            return _ask(connection, command)
+            try:
+                return _ask(connection, command)
+            except redis.ConnectionError:
+                return _ask(connection, command)
+        except redis.RedisError:
+            raise
+        except BaseException:
+            # Whatever stopped this thread, perhaps between question and answer: nobody else is to read that answer.
+            connection.disconnect()
+            raise
         finally:
-            # Not where Sentinels have named another primary.
-            if self.connection_pool.owns_connection(connection):
-                self._connections.append(connection)
-            else:
-                self.connection_pool.release(connection)
+            self._put_back(connection)
 
-    def _take(self) -> Connection:
+    def _take(self) -> Any:
         if self._process != os.getpid():
             # After a fork they are those of the other process, and read by it.
             self._connections, self._process = [], os.getpid()
-        try:
-            return self._connections.pop()
-        except IndexError:
-            return self.connection_pool.get_connection()
+        while self._connections:
+            try:
+                connection = self._connections.pop()
+            except IndexError:
+                break
+            # Not where Sentinels have named another primary, nor where this one is about to go.
+            if self.connection_pool.owns_connection(connection) and not connection.should_reconnect():
+                return connection
+            connection.disconnect()
+            self.connection_pool.release(connection)
+        return self.connection_pool.get_connection()
+
+    def _put_back(self, connection: Any) -> None:
+        # The pool has a bound, and what is kept here counts.
+        if len(self._connections) < KEPT_MAX and self.connection_pool.owns_connection(connection):
+            self._connections.append(connection)
+        else:
+            self.connection_pool.release(connection)
 
 
 class QuickScript:
@@ -77,7 +95,10 @@ class QuickScript:
             return self._client.run(command)
 
 
-def _ask(connection: Connection, command: bytes) -> Any:
-    connection.send_packed_command([command])  # type: ignore[no-untyped-call]  # redis-py has no types here
+def _ask(connection: Any, command: bytes) -> Any:
+    if not connection.is_connected:
+        # Not left to what follows, which would try the same address again: this asks the Sentinels, if there are any.
+        connection.connect()
+    connection.send_packed_command([command])
     # The next answer must not be taken for this one: whatever goes wrong, the connection is closed.
     return connection.read_response(disconnect_on_error=True)

@@ -37,9 +37,15 @@ class TestLengths:
         assert answer.status_int == 400
         assert answer.json == {"error": "invalid_request", "error_description": "The Content-Length is no number."}
 
-    @pytest.mark.parametrize("length", ["16385", "9" * 30])
+    @pytest.mark.parametrize("length", ["16385", "9" * 30, "9" * 5000])
     def test_a_length_that_is_too_large_is_refused(self, world: World, length: str) -> None:
         assert send(world, CONTENT_LENGTH=length).status_int == 413
+
+    def test_without_a_length_a_body_that_the_server_ends_is_read_and_bounded(self, world: World) -> None:
+        """As in HTTP/2, where neither Content-Length nor Transfer-Encoding need be there."""
+        ended = {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
+        assert send(world, **ended).status_int == 200
+        assert send(world, **ended, **{"wsgi.input": io.BytesIO(BODY + b"&x=" + b"y" * 16_384)}).status_int == 413
 
     def test_without_a_length_the_body_of_a_chunked_request_is_read_and_bounded(self, world: World) -> None:
         chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}

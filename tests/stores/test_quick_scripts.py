@@ -4,12 +4,16 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import redis
 
 from oauthdevice.stores.connections import connect
-from oauthdevice.stores.quick_scripts import QuickClient, QuickScript
+from oauthdevice.stores.quick_scripts import KEPT_MAX, QuickClient, QuickScript
+
+from ..redis_servers import RedisSentinels, running_together
+from ..servers import wait_until
 
 ECHO = "return {KEYS[1], ARGV[1], 7, false}"
 
@@ -31,6 +35,33 @@ def other(redis_url: str) -> Iterator[redis.Redis]:
 
 def connections(other: redis.Redis) -> int:
     return len(other.client_list()) - 1
+
+
+@pytest.fixture
+def own_redis_sentinels(tmp_path: Path) -> Iterator[RedisSentinels]:
+    with running_together(RedisSentinels(tmp_path)) as sentinels:
+        yield sentinels
+
+
+@pytest.mark.timeout(120)
+def test_scripts_alone_find_the_primary_that_sentinels_name(own_redis_sentinels: RedisSentinels) -> None:
+    """As in a process where devices poll, and nothing else happens."""
+    client = connect(own_redis_sentinels.url)
+    script = client.register_script("redis.call('INCR', KEYS[1]) return ARGV[1]")
+    assert script(["counted"], ["before"]) == "before"
+    old = own_redis_sentinels.primary()
+    old.kill()
+
+    def is_answered() -> bool:
+        try:
+            return bool(script(["counted"], ["after"]) == "after")
+        except redis.RedisError:
+            return False
+
+    wait_until(is_answered, "an answer of the new primary")
+    assert own_redis_sentinels.primary() is not old
+    assert int(own_redis_sentinels.primary().client.get("counted") or 0) >= 1
+    client.close()
 
 
 class TestQuickScripts:
@@ -98,6 +129,33 @@ class TestQuickScripts:
             assert all(threads.map(run, range(8)))
         # One more is in the pool of redis-py: it loaded the script.
         assert connections(other) <= 8 + 1
+
+    def test_keeps_no_more_than_its_share_of_the_pool(self, client: QuickClient) -> None:
+        script, barrier = client.register_script(ECHO), threading.Barrier(KEPT_MAX + 8)
+
+        def run(number: int) -> bool:
+            barrier.wait()
+            return bool(script(["key"], [number])[1] == str(number))
+
+        with ThreadPoolExecutor(KEPT_MAX + 8) as threads:
+            assert all(threads.map(run, range(KEPT_MAX + 8)))
+        assert len(client._connections) <= KEPT_MAX
+
+    def test_nobody_reads_the_answer_of_who_was_stopped_in_between(
+        self, client: QuickClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        script = client.register_script(ECHO)
+        script(["key"], ["before"])
+        (connection,) = client._connections
+
+        def stopped(**_: object) -> None:
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr(connection, "read_response", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            script(["key"], ["stopped"])
+        monkeypatch.undo()
+        assert script(["key"], ["after"])[1] == "after"
 
     def test_a_fork_does_not_share_the_connection(self, client: QuickClient) -> None:
         script = client.register_script(ECHO)

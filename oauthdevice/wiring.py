@@ -133,7 +133,7 @@ def build_services(
     # What waits in an embedded Redis is lost at exit: there, nothing waits.
     ledger = AuditLedger(database, client, prefix, waiting_max=1 if is_embedded else 100)
     audit = Audit(ledger, clock, meter)
-    limits = RateLimits(_timed(RedisLimitStore(client, prefix), "redis"), settings.limits, audit, meter)
+    limits = RateLimits(_timed(RedisLimitStore(client, prefix), "redis"), settings.limits, audit, meter, clock)
     hasher = PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib)
     accounts = Accounts(
         store=account_store,

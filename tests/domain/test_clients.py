@@ -26,7 +26,7 @@ def client(client_id: str, secret: str | None = None) -> Client:
 
 
 # Off: what is limited is told in tests/functional/test_limits.py.
-UNLIMITED = RateLimits(None, {"login_address": None}, None, None)  # type: ignore[arg-type]  # none is asked
+UNLIMITED = RateLimits(None, {"login_address": None}, None, None, None)  # type: ignore[arg-type]  # none is asked
 PUBLIC, CONFIDENTIAL = client("tool"), client("printer", SECRET)
 CLIENTS = Clients({"tool": PUBLIC, "printer": CONFIDENTIAL}, PasswordHasher(), UNLIMITED)
 

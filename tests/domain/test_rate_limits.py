@@ -268,7 +268,7 @@ class TestWait:
 
 class TestRateLimits:
     def test_a_refusal_says_how_long_to_wait(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit, Meter())
+        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit, Meter(), counters.clock)
         for _ in range(5):
             limits.hit("lookup", "ada")
         with pytest.raises(RateLimited) as raised:
@@ -277,7 +277,7 @@ class TestRateLimits:
         assert raised.value.detail == "limit lookup"
 
     def test_attempts_are_reserved_given_back_and_forgotten(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit, Meter())
+        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit, Meter(), counters.clock)
         for _ in range(5):
             limits.reserve("lookup", "ada")
         limits.refund("lookup", "ada")
@@ -288,7 +288,7 @@ class TestRateLimits:
         limits.reserve("lookup", "ada")
 
     def test_a_limit_that_is_off_counts_nothing(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {"lookup": None}, counters.audit, Meter())
+        limits = RateLimits(counters.store, {"lookup": None}, counters.audit, Meter(), counters.clock)
         for _ in range(100):
             limits.hit("lookup", "ada")
             limits.reserve("lookup", "ada")
@@ -298,7 +298,7 @@ class TestRateLimits:
 
     @pytest.mark.parametrize("key", ["ada@example.com", "192.0.2.7", "x" * 5000, "", "\u00e5da", "a b\n{c}"])
     def test_no_key_shows_who_is_counted(self, counters: Counters, key: str) -> None:
-        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit, Meter())
+        limits = RateLimits(counters.store, {"lookup": LIMIT}, counters.audit, Meter(), counters.clock)
         limits.hit("lookup", key)
         limits.reserve("lookup", key)
         names = keys_in(counters.clock.stores[0])
@@ -306,12 +306,14 @@ class TestRateLimits:
         assert all(len(name) < 200 and (not key or key not in name) for name in names)
 
     def test_the_alarm_rings_above_a_thousand_wrong_codes_and_calms_again(self, counters: Counters) -> None:
-        limits = RateLimits(counters.store, {}, counters.audit, Meter())
+        limits = RateLimits(counters.store, {}, counters.audit, Meter(), counters.clock)
         assert not limits.is_alarmed()
         for _ in range(1000):
             limits.count_wrong_code()
+        counters.clock.pass_seconds(1)
         assert not limits.is_alarmed()
         limits.count_wrong_code()
+        counters.clock.pass_seconds(1)
         assert limits.is_alarmed()
         counters.clock.pass_seconds(2 * ALARM.period_seconds)
         assert not limits.is_alarmed()
@@ -358,7 +360,9 @@ class TestUsingUp:
 
     @pytest.mark.parametrize(("count", "left"), [(60, 6), (5, 1), (1, 1)])
     def test_leaves_a_tenth_and_never_nothing(self, counters: Counters, count: int, left: int) -> None:
-        limits = RateLimits(counters.store, {"code": Limit("code", count, PERIOD_SECONDS)}, counters.audit, Meter())
+        limits = RateLimits(
+            counters.store, {"code": Limit("code", count, PERIOD_SECONDS)}, counters.audit, Meter(), counters.clock
+        )
         limits.use_up("code", "192.0.2.7")
         for _ in range(left):
             limits.hit("code", "192.0.2.7")
@@ -366,4 +370,4 @@ class TestUsingUp:
             limits.hit("code", "192.0.2.7")
 
     def test_of_a_limit_that_is_off_does_nothing(self, counters: Counters) -> None:
-        RateLimits(counters.store, {"code": None}, counters.audit, Meter()).use_up("code", "192.0.2.7")
+        RateLimits(counters.store, {"code": None}, counters.audit, Meter(), counters.clock).use_up("code", "192.0.2.7")

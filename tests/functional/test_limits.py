@@ -460,6 +460,8 @@ class TestManyWrongCodes:
         step = look_up(world, ELSEWHERE)
         for _ in range(count):
             step()
+        # A process sees the alarm within a second.
+        world.clock.pass_seconds(1)
 
     def test_make_new_codes_longer_until_it_calms(self, world: World, clock: Clock) -> None:
         self.type_wrong_codes(world, 990)

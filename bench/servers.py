@@ -1,5 +1,6 @@
 """What contenders run on and as: a Redis and a PostgreSQL of their own, and their processes."""
 
+import http.client
 import os
 import signal
 import subprocess
@@ -15,6 +16,8 @@ import redis
 from .contenders import Contender, Place
 
 START_SECONDS = 60
+# Where nobody listens yet, a connection may even meet itself: its own request is then the answer.
+NOT_THERE = (OSError, http.client.HTTPException)
 
 
 @contextmanager
@@ -27,7 +30,7 @@ def running_redis(folder: Path, port: int) -> Iterator[str]:
     url = f"redis://127.0.0.1:{port}"
     try:
         with redis.Redis.from_url(url) as client:
-            _wait(client.ping, redis.RedisError)
+            _wait(client.ping, (redis.RedisError,))
         yield url
     finally:
         process.terminate()
@@ -51,7 +54,7 @@ def running(contender: Contender, place: Place, ready_path: str = "") -> Iterato
             start_new_session=True,
         )
     try:
-        _wait(lambda: answers(place, ready_path or contender.ready_path), OSError)
+        _wait(lambda: answers(place, ready_path or contender.ready_path), NOT_THERE)
         yield process
     finally:
         os.killpg(process.pid, signal.SIGTERM)
@@ -96,7 +99,7 @@ def _children(pid: int) -> list[int]:
     return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
-def _wait(happens: Callable[[], object], refused: type[Exception]) -> None:
+def _wait(happens: Callable[[], object], refused: tuple[type[Exception], ...]) -> None:
     give_up = time.monotonic() + START_SECONDS
     while time.monotonic() < give_up:
         try:

@@ -114,7 +114,7 @@ async def held(
         clients.append(await HeldClient.begin(place, code))
     came_seconds = time.perf_counter() - began
     await settled(pid)
-    answered_early = sum(bool(client.reader._buffer) for client in clients)  # type: ignore[attr-defined]
+    answered_early = sum(bool(client.reader._buffer) for client in clients)  # type: ignore[attr-defined]  # no public look
     with_all = memory_mib(pid)
     milliseconds = []
     for client in clients[-sample:]:

@@ -32,3 +32,4 @@ def includeme(config: Configurator) -> None:
         log.info("no passkeys: %s", settings.why_no_passkeys)
     config.include(".reports")
     config.include(".errors")
+    config.include(".shortcuts")

@@ -17,8 +17,8 @@ from .sign_ins_again import confirmation
 # RFC 7240 §2: preferences between commas, their names in any case, their values perhaps in quotes; the first counts.
 _WAIT = re.compile(r"(?:^|,)[ \t]*wait[ \t]*=[ \t]*(\"?)([0-9]{1,9})\1[ \t]*(?=[,;]|$)", re.IGNORECASE | re.ASCII)
 
-device_code = OAuthService("device_code", "/oauth/device/code")
-device_token = OAuthService("device_token", "/oauth/device/token")
+device_code = OAuthService("device_code", "/oauth/device/code", busy=True)
+device_token = OAuthService("device_token", "/oauth/device/token", busy=True)
 device_lookup = OAuthService("device_lookup", "/oauth/device/lookup")
 device_approve = OAuthService("device_approve", "/oauth/device/approve")
 device_deny = OAuthService("device_deny", "/oauth/device/deny")

@@ -17,21 +17,24 @@ class OAuthService(Service):
 
     Errors are raised as domain errors and told by `oauthdevice.views.errors`; Cornice's own error
     list stays empty, and its filters and negotiating renderer are not needed.
+
+    `busy`: see `oauthdevice.views.shortcuts`. Its path has no variables, and its views answer with members alone.
     """
 
     default_filters: ClassVar[list[Any]] = []
     default_validators: ClassVar[list[Any]] = []
     renderer = "json"
 
-    def __init__(self, name: str, path: str, **arguments: Any) -> None:
+    def __init__(self, name: str, path: str, *, busy: bool = False, **arguments: Any) -> None:
         super().__init__(name, path, **{"require_csrf": False, **arguments}, depth=2)
+        self.busy = busy
 
     def add_view(self, method: str, view: Callable[[Request], Any], **arguments: Any) -> None:
         super().add_view(method, _answering(view), **arguments)
 
     def at(self, name: str, path: str) -> "OAuthService":
         """The same handlers at another path."""
-        mounted = OAuthService(name, path)
+        mounted = OAuthService(name, path, busy=self.busy)
         for method, view, arguments in self.definitions:
             # Cornice defines HEAD with every GET by itself.
             if method != "HEAD":

@@ -13,11 +13,11 @@ from ..schemas.tokens import sessions_query, token_request
 from ..security import ANY_SCOPE, client_credentials
 from .service import OAuthService
 
-account = OAuthService("account", "/account")
+account = OAuthService("account", "/account", busy=True)
 sessions = OAuthService("sessions", "/account/sessions")
 own_session = OAuthService("own_session", "/account/sessions/self")
 session = OAuthService("session", "/account/sessions/{id}")
-introspection = OAuthService("introspection", "/oauth/introspect")
+introspection = OAuthService("introspection", "/oauth/introspect", busy=True)
 revocation = OAuthService("revocation", "/oauth/revoke")
 
 

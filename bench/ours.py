@@ -168,7 +168,7 @@ def device_codes(
         while len(made) < count:
             drawn = [_queue(store, key, scopes, spacing_seconds) for _ in range(min(BATCH, count - len(made)))]
             # Of a million user codes, some are drawn twice; the second is not made.
-            made += [code for code, is_made in zip(drawn, pipeline.execute(), strict=True) if is_made]
+            made += [code for code, found in zip(drawn, pipeline.execute(), strict=True) if found is not None]
     return made
 
 

@@ -104,8 +104,22 @@ class Audit:
 
         While the database is away, rows wait in Redis. Raises StoreUnavailable where that is away too.
         """
+        happened = self.drawn_up(event, **facts)
+        self._tell(happened)
+        if deferred:
+            self._store.defer(happened)
+        else:
+            self._store.append(happened)
+
+    def recorded(self, happened: AuditEvent, waiting: int) -> None:
+        """As `record`, of an event that its store has let wait together with what it tells of; so many wait now."""
+        self._tell(happened)
+        self._store.settle_when_due(waiting)
+
+    def drawn_up(self, event: Event, **facts: Unpack[Facts]) -> AuditEvent:
+        """The event, recorded nowhere yet."""
         subject, scopes = facts.get("subject"), facts.get("scopes")
-        happened = AuditEvent(
+        return AuditEvent(
             id=str(uuid.uuid4()),
             at=self._clock(),
             event=event.value,
@@ -118,12 +132,11 @@ class Audit:
             request_id=request_id.get(),
             reason=facts.get("reason") or None,
         )
+
+    def _tell(self, happened: AuditEvent) -> None:
         self._meter.happened(happened)
-        log.info("%s", happened.event, extra={"audit": happened.members()})
-        if deferred:
-            self._store.defer(happened)
-        else:
-            self._store.append(happened)
+        if log.isEnabledFor(logging.INFO):
+            log.info("%s", happened.event, extra={"audit": happened.members()})
 
 
 def _printable(text: str | None) -> str | None:

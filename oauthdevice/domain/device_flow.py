@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import codes
-from .audit import Audit, Event
+from .audit import Audit, AuditEvent, Event
 from .clients import Client, ClientCredentials, Clients
 from .device_authorization import (
     AuthorizationRequest,
@@ -106,16 +106,16 @@ class DeviceFlow:
             lifetime_seconds=client.device_code_lifetime_seconds,
             confirmation_number=new_confirmation_number() if client.other_network is OtherNetwork.CONFIRM else None,
         )
-        device_code, user_code = self._create(wanted, client)
-        self._audit.record(
+        started = self._audit.drawn_up(
             Event.STARTED,
             token_id=wanted.id,
             client_id=client.client_id,
             device_label=wanted.device_label,
             scopes=scopes,
             address=request.address,
-            deferred=True,
         )
+        device_code, user_code, waiting = self._create(wanted, client, started)
+        self._audit.recorded(started, waiting)
         return Started(
             device_code=device_code,
             user_code=codes.format_user_code(user_code),
@@ -123,7 +123,8 @@ class DeviceFlow:
             interval=client.interval_seconds,
         )
 
-    def _create(self, wanted: AuthorizationRequest, client: Client) -> tuple[str, str]:
+    def _create(self, wanted: AuthorizationRequest, client: Client, started: AuditEvent) -> tuple[str, str, int]:
+        """Both codes, and how many events wait."""
         length = codes.USER_CODE_LENGTH
         if self._limits.is_alarmed():
             length = codes.LONG_USER_CODE_LENGTH
@@ -132,16 +133,17 @@ class DeviceFlow:
             digest = codes.user_code_digest(self._user_code_key, user_code)
             device_code = codes.new_device_code(codes.shard_of_user_code(digest))
             try:
-                self._store.create(
+                waiting = self._store.create(
                     _handle(device_code),
                     digest,
                     wanted,
                     client.interval_seconds,
                     spacing_seconds(client.interval_seconds),
+                    event=started,
                 )
             except UserCodeTaken:
                 continue
-            return device_code, user_code
+            return device_code, user_code, waiting
         raise UserCodesExhausted(detail=f"no free user_code in {TRIES} draws")
 
     def poll(self, client: Client, device_code: str, address: str, wait_seconds: float = 0) -> dict[str, Any]:

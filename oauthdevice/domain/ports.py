@@ -54,8 +54,10 @@ class AuthorizationStore(Protocol):
         request: AuthorizationRequest,
         interval_seconds: int,
         spacing_seconds: float,
-    ) -> None:
-        """Store record and user_code index, both or neither. Raises UserCodeTaken."""
+        *,
+        event: AuditEvent | None = None,
+    ) -> int:
+        """Store record, user_code index and a waiting `event`, all or none; how many wait now. Raises UserCodeTaken."""
 
     def touch(self, handle: Handle, client_id: str) -> Stored | None:
         """The record as it was, this poll stamped if it is on time and of the client that started it.
@@ -196,6 +198,9 @@ class AuditStore(Protocol):
 
     def defer(self, event: AuditEvent) -> None:
         """A row soon, without waiting for the database."""
+
+    def settle_when_due(self, waiting: int) -> None:
+        """Another store has let an event wait; so many wait now."""
 
 
 class SessionStore(Protocol):

@@ -20,6 +20,7 @@ from ..domain.errors import StoreUnavailable
 from .models import AuditRow
 from .redis import read_script, unavailable
 from .sql import Database
+from .waiting_events import dump_event, waiting_key
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ class AuditLedger:
         self._waiting_max = waiting_max
         self._database = database
         self._client = client
-        self._key = f"{prefix}:audit"
+        self._key = waiting_key(prefix)
         self._keep = client.register_script(read_script("audit_wait"))
 
     def append(self, event: AuditEvent) -> None:
@@ -46,8 +47,11 @@ class AuditLedger:
         self._settle_if_possible()
 
     def defer(self, event: AuditEvent) -> None:
+        self.settle_when_due(self._wait(event))
+
+    def settle_when_due(self, waiting: int) -> None:
         # One of those who wait, not everybody from then on: who moves them lets its own request wait.
-        if self._wait(event) % self._waiting_max == 0:
+        if waiting % self._waiting_max == 0:
             self._settle_if_possible()
 
     def _settle_if_possible(self) -> None:
@@ -99,7 +103,7 @@ class AuditLedger:
 
     @unavailable
     def _wait(self, event: AuditEvent) -> int:
-        return int(self._keep([self._key], [event.id, orjson.dumps(event.members())]))
+        return int(self._keep([self._key], dump_event(event)))
 
     @unavailable
     def _waiting(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import orjson
 import redis
@@ -13,6 +13,7 @@ from limits import RateLimitItemPerSecond
 from limits.storage import RedisStorage
 from limits.strategies import FixedWindowRateLimiter, SlidingWindowCounterRateLimiter
 
+from ..domain.audit import AuditEvent
 from ..domain.codes import shard_of_user_code
 from ..domain.device_authorization import AuthorizationRequest, DeviceAuthorization, State
 from ..domain.errors import StoreUnavailable, UserCodeTaken
@@ -20,6 +21,7 @@ from ..domain.ports import Handle, Stored
 from ..domain.rate_limits import Limit
 from ..domain.subjects import AccountSubject, ExternalSubject, Subject
 from .decisions import channel
+from .waiting_events import dump_event, waiting_key
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -67,6 +69,10 @@ class RedisAuthorizationStore:
         self._prefix = prefix
         self._clock_offset = clock_offset
         self._channel = channel(prefix)
+        self._waiting_key = waiting_key(prefix)
+        # The nodes of a Cluster share no script.
+        self._is_one_node = not isinstance(client, redis.RedisCluster)
+        self._let_wait = client.register_script(read_script("audit_wait"))
         self._create = client.register_script(read_script("authorization_create"))
         self._touch = client.register_script(read_script("authorization_touch"))
         self._find = client.register_script(read_script("authorization_find"))
@@ -80,14 +86,22 @@ class RedisAuthorizationStore:
         request: AuthorizationRequest,
         interval_seconds: int,
         spacing_seconds: float,
-    ) -> None:
+        *,
+        event: AuditEvent | None = None,
+    ) -> int:
         record = _dump(DeviceAuthorization(request=request, issued_at=_EPOCH, interval_seconds=interval_seconds))
         lifetime = (request.lifetime_seconds + RETENTION_SECONDS) * 1000
+        spacing, client_id = int(spacing_seconds * 1000), request.client_id
         keys = [self._record_key(handle), self._index_key(handle.shard, user_code_digest)]
-        if not self._create(
-            keys, [record, int(spacing_seconds * 1000), lifetime, self._offset(), handle.digest, request.client_id]
-        ):
+        arguments: list[Any] = [record, spacing, lifetime, self._offset(), handle.digest, client_id]
+        if event is not None and self._is_one_node:
+            keys, arguments = [*keys, self._waiting_key], [*arguments, *dump_event(event)]
+        waiting = self._create(keys, arguments)
+        if waiting is None:
             raise UserCodeTaken()
+        if event is not None and not self._is_one_node:
+            waiting = self._let_wait([self._waiting_key], dump_event(event))
+        return cast("int", waiting)
 
     @unavailable
     def touch(self, handle: Handle, client_id: str) -> Stored | None:

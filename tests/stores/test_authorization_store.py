@@ -10,16 +10,19 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import orjson
 import pytest
 import redis
 
 from oauthdevice.domain import codes
+from oauthdevice.domain.audit import AuditEvent
 from oauthdevice.domain.device_authorization import AuthorizationRequest, DeviceAuthorization, State, consume, lease
 from oauthdevice.domain.errors import StoreUnavailable, UserCodeTaken
 from oauthdevice.domain.ports import Handle, Stored
 from oauthdevice.domain.subjects import AccountSubject, ExternalSubject, Subject
 from oauthdevice.stores.connections import connect
 from oauthdevice.stores.redis import RETENTION_SECONDS, RedisAuthorizationStore
+from oauthdevice.stores.waiting_events import waiting_key
 
 from ..factories import Clock, World, keys_in
 from ..servers import RedisServer
@@ -50,6 +53,10 @@ def request(**parts: Any) -> AuthorizationRequest:
         "lifetime_seconds": LIFETIME_SECONDS,
     }
     return AuthorizationRequest(**{**given, **parts})
+
+
+def event(number: int) -> AuditEvent:
+    return AuditEvent(id=f"event {number}", at=datetime(2026, 11, 1, tzinfo=UTC), event="started", token_id="one")
 
 
 @dataclass
@@ -129,6 +136,20 @@ class TestCreate:
         assert over.content() == content
         assert over.store.touch(handle(2), request().client_id) is None
         assert over.found(1).record.request.id == "one"
+
+    def test_its_event_waits_with_it(self, over: Redis) -> None:
+        started = [event(number) for number in (1, 2)]
+        for number, one in enumerate(started, 1):
+            made = over.store.create(handle(number), digest(number), request(), INTERVAL_SECONDS, 4, event=one)
+            assert made == number
+        waiting = over.client.hgetall(waiting_key("test"))
+        assert waiting == {one.id: orjson.dumps(one.members()).decode() for one in started}
+
+    def test_where_the_user_code_is_taken_no_event_waits(self, over: Redis) -> None:
+        over.create()
+        with pytest.raises(UserCodeTaken):
+            over.store.create(handle(2), digest(1), request(), INTERVAL_SECONDS, 4, event=event(1))
+        assert not over.client.exists(waiting_key("test"))
 
     def test_of_many_at_once_one_gets_the_user_code(self, over: Redis) -> None:
         barrier = threading.Barrier(8)

@@ -48,10 +48,8 @@ from .domain.sso import SSO
 from .domain.token_endpoint import TokenEndpoint
 from .domain.undo import Undo, UndoSeal
 from .domain.user_codes import UserCodes
-from .mail.letters import Letters
 from .mail.sender import Sender
 from .mail.server import parse_mail_server
-from .mail.smtp import SMTPPost
 from .metrics import Meter, Timed
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
@@ -305,6 +303,10 @@ def _post(settings: Settings) -> Post | None:
     """What takes mails, or None where no mail server is named."""
     if not settings.mail_server:
         return None
+    # Imported here: where no mail is sent, what writes and sends them need not be in memory.
+    from .mail.letters import Letters  # noqa: PLC0415
+    from .mail.smtp import SMTPPost  # noqa: PLC0415
+
     server = parse_mail_server(settings.mail_server)
     letters = Letters(settings.public_url, settings.mail_from, settings.brand_name)
     return _timed(SMTPPost(server, letters, may_be_clear=settings.mode == "development"), "mail")

@@ -13,7 +13,7 @@ TESTING ?= --numprocesses 2 --dist worksteal --timeout 600
 ADA := {"sub": "ada", "email": "ada@corp.example", "email_verified": true}
 DEMO := {"sub": "demo", "email": "demo@example.com", "email_verified": true}
 
-.PHONY: serve serve-sso test test-fast lint bench bench-check catalogues screenshots figures clean
+.PHONY: serve serve-sso test test-fast lint bench bench-check soak catalogues screenshots figures clean
 
 serve: $(VENV)/.serve
 	$(BIN)/pserve development.ini
@@ -42,6 +42,10 @@ bench: $(VENV)/.bench
 # A pending poll takes as many instructions as were recorded, or 10 % more or less.
 bench-check: $(VENV)/.bench
 	$(BIN)/python -W ignore -m bench.check
+
+# Ten thousand devices for a quarter of an hour, then with a storm of codes and with guessers beside them.
+soak: $(VENV)/.bench
+	$(BIN)/python -W ignore -m bench.soak $(SOAK)
 
 # Brings what the templates say now into every catalogue; what is new there is empty and must be translated.
 catalogues: $(VENV)/.serve

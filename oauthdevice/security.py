@@ -190,7 +190,7 @@ class BearerPolicy:
 
     def _authenticate(self, request: Request) -> Bearer | None:
         # The header alone: a token in a query string ends up in logs (RFC 6750 §2.3).
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+        scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
         if scheme.lower() != "bearer" or not token.strip():
             return None
         return self._bearers.authenticate(token.strip(), request.remote_addr or "")
@@ -202,7 +202,7 @@ def client_credentials(request: Request) -> ClientCredentials:
     An empty Basic password is that of a public client. Raises InvalidRequest, InvalidClient.
     """
     client_id, secret = request.validated.get("client_id"), request.validated.get("client_secret")
-    header = request.headers.get("Authorization", "")
+    header = request.environ.get("HTTP_AUTHORIZATION", "")
     if not header.lower().startswith("basic "):
         if client_id is None:
             raise InvalidRequest("Missing parameter: client_id.")

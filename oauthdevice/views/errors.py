@@ -1,6 +1,7 @@
 """The one table from domain error to answer: JSON for programs, a page for people."""
 
 import logging
+from functools import cache
 
 from pyramid.config import Configurator
 from pyramid.exceptions import BadCSRFOrigin, BadCSRFToken, URLDecodeError
@@ -107,7 +108,8 @@ def answer_json(error: errors.DomainError) -> Response:
     """The error as every program is told it."""
     body = {"error": error.error, "error_description": error.description, **error.members}
     response = json_answer(status_of(error), body)
-    response.headerlist += _headers(error).items()
+    if headers := _headers(error):
+        response.headerlist += headers.items()
     return response
 
 
@@ -143,7 +145,12 @@ def tell_fault(error: Exception, request: Request) -> Response:
 
 def status_of(error: errors.DomainError) -> int:
     """The HTTP status of an error."""
-    return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
+    return _status_of_kind(type(error))
+
+
+@cache
+def _status_of_kind(kind: type[errors.DomainError]) -> int:
+    return next(STATUS[one] for one in kind.__mro__ if one in STATUS)
 
 
 def is_page(request: Request) -> bool:

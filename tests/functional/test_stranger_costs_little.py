@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from sqlalchemy import event
 
+from oauthdevice.domain.credentials import new_credential
+
 from ..conftest import WorldMaker
-from ..factories import APPROVAL_CONTEXT, APPROVE_EXTERNAL, SSO_COMPLETE, World
+from ..factories import APPROVAL_CONTEXT, APPROVE_EXTERNAL, SSO_COMPLETE, World, keys_in
 from ..scripted_providers import CLIENT_ID
 from .test_pending_poll_is_cheap import commands_of
 from .test_stranger_is_attacked import assert_refused
@@ -69,3 +71,16 @@ def test_without_an_approval(corp: World, redis_url: str, path: str, cookie: str
             corp.browser().post_json(path, {"user_code": "BCDF-GHJK"}, headers=headers, status=401)
     assert commands == []
     assert statements == []
+
+
+def test_who_guesses_tokens_leaves_no_more_than_the_limit(corp: World) -> None:
+    guesser = corp.device()
+    answers = [guesser.account(new_credential("dfoa_")).status_int for _ in range(65)]
+    assert answers == [401] * 60 + [429] * 5
+    assert len(keys_in(corp.redis, "*:token:*")) == 60
+    # And garbage, in whatever amount, nothing at all.
+    for _ in range(65):
+        assert corp.device(address="198.51.100.9").account("dfoa_" + "A" * 49).status_int == 401
+    assert len(keys_in(corp.redis, "*:token:*")) == 60
+    corp.clock.pass_seconds(10)
+    assert keys_in(corp.redis, "*:token:*") == []

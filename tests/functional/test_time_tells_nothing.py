@@ -16,7 +16,7 @@ from oauthdevice.domain import clients, other_network, sso
 from oauthdevice.identity_providers import broker as broker_module
 
 from ..conftest import WorldMaker
-from ..factories import API, APPROVE, SSO_COMPLETE, Stranger, World
+from ..factories import API, APPROVE, PASSWORD, SSO_COMPLETE, Stranger, World
 from ..scripted_providers import ScriptedBroker, ScriptedProvider
 from .test_broker_signs_in import Corp
 from .test_stranger_is_attacked import assert_refused
@@ -88,7 +88,8 @@ def test_the_number_that_confirms(make: WorldMaker, tmp_path: Path, compared: li
 
 def test_an_email_of_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A password check costs some 90 ms: without one, an answer says that nobody has this e-mail."""
-    person, checked = world.person(), []
+    person, locked, checked = world.person(), world.person(), []
+    world.services.accounts.set_active(locked.account.email, False)
     verify = PasswordHasher.verify
 
     def verifying(hasher: PasswordHasher, stored: str, password: str) -> bool:
@@ -96,10 +97,17 @@ def test_an_email_of_nobody(world: World, monkeypatch: pytest.MonkeyPatch) -> No
         return verify(hasher, stored, password)
 
     monkeypatch.setattr(PasswordHasher, "verify", verifying)
-    for email in (person.account.email, "nobody@example.com", "\x00"):
+    told = set()
+    tries = [
+        (person.account.email, "wrong password"),
+        (locked.account.email, PASSWORD),
+        ("nobody@example.com", PASSWORD),
+        ("\x00", PASSWORD),
+    ]
+    for email, password in tries:
         form = world.browser().get("/login").form
-        form["email"], form["password"] = email, "wrong password"
-        form.submit(status=401)
-    # One check each, at the same cost.
-    assert len(checked) == 3
-    assert len(set(checked)) == 1
+        form["email"], form["password"] = email, password
+        told.add(form.submit(status=401).html.find(class_="problem").get_text())
+    # One check each, at the same cost, and one answer.
+    assert len(checked) == len(tries)
+    assert len(set(checked)) == len(told) == 1

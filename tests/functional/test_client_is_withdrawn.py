@@ -7,6 +7,8 @@ import pytest
 from ..conftest import WorldMaker
 from ..factories import APPROVE, TOKEN, Device, World
 
+pytestmark = pytest.mark.shared_redis
+
 
 @pytest.fixture
 def servers(make: WorldMaker, tmp_path: Path) -> tuple[World, World]:

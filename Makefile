@@ -13,7 +13,8 @@ TESTING ?= --numprocesses 2 --dist worksteal --timeout 600
 ADA := {"sub": "ada", "email": "ada@corp.example", "email_verified": true}
 DEMO := {"sub": "demo", "email": "demo@example.com", "email_verified": true}
 
-.PHONY: serve serve-sso test test-fast lint bench bench-check soak catalogues screenshots figures clean
+.PHONY: serve serve-sso test test-fast lint check lock licences bench bench-check soak catalogues screenshots figures \
+    clean
 
 serve: $(VENV)/.serve
 	$(BIN)/pserve development.ini
@@ -33,6 +34,19 @@ lint: $(VENV)/.test
 	$(BIN)/ruff format --check oauthdevice tests bench
 	$(BIN)/ruff check oauthdevice tests bench
 	$(BIN)/mypy
+
+# Known holes in what the server stands on, as it is locked and as it is installed here (docs/supply-chain.md).
+check: $(VENV)/.supply-chain
+	$(BIN)/python -m tests.supply_chain audit $(AUDIT)
+
+# What production is installed from, a hash for each file; `make lock LOCK=--upgrade` takes the newest of all.
+lock: $(VENV)/.supply-chain
+	$(BIN)/uv pip compile --quiet --extra production --universal --python-version 3.11 --generate-hashes \
+	    --no-emit-index-url --no-annotate --custom-compile-command 'make lock' --output-file requirements.lock $(LOCK) setup.cfg
+	$(MAKE) --no-print-directory licences
+
+licences: $(VENV)/.supply-chain
+	$(BIN)/python -m tests.supply_chain licences docs/licences.md
 
 # Ours, its peers and the floor that it stands on at the same work, into docs/performance.md: some 20 minutes, alone on
 # the machine. `make bench BENCH='--rounds 1 --seconds 2'` is a quick look; see `python -m bench --help`.
@@ -82,6 +96,10 @@ $(VENV)/.test-fast: setup.cfg pyproject.toml | $(BIN)/pip
 $(VENV)/.test: $(VENV)/.test-fast tests/install-servers.sh tests/oidc_provider/package-lock.json
 	sh tests/install-servers.sh
 	touch $@
+
+$(VENV)/.supply-chain: setup.cfg pyproject.toml | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[production,supply-chain]'
+	touch $@ $(VENV)/.serve
 
 $(VENV)/.bench: setup.cfg pyproject.toml bench/install.sh | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[bench]'

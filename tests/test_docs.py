@@ -32,12 +32,15 @@ ROWS = [
 
 
 def names_in(path: Path) -> set[str]:
-    """Every test of a file, as `test_name` or `TestClass::test_name`."""
+    """Every test of a file, as `test_name` or `TestClass::test_name`; of a state machine `TestName::runTest`."""
     found: set[str] = set()
+    machines: set[str] = set()
     for node in ast.parse(path.read_text("utf-8")).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.value).endswith(".TestCase"):
+            machines |= {f"{ast.unparse(name)}::runTest" for name in node.targets}
         inside = [(f"{node.name}::", one) for one in node.body] if isinstance(node, ast.ClassDef) else [("", node)]
         found |= {prefix + one.name for prefix, one in inside if isinstance(one, ast.FunctionDef)}
-    return {name for name in found if name.rpartition("::")[2].startswith("test_")}
+    return machines | {name for name in found if name.rpartition("::")[2].startswith("test_")}
 
 
 @pytest.mark.parametrize("name", sorted({name for _, _, names in ROWS for name in names}))

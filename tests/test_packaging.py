@@ -21,6 +21,8 @@ from .servers import free_port
 
 # Where the wheel has what a checkout has elsewhere.
 INSIDE = {"oauthdevice": "oauthdevice", **{name: f"oauthdevice/{name}" for name in ("templates", "static", "locales")}}
+# Some moment: that of the commit, in earnest.
+EPOCH = "1767225600"
 INI = """
 [app:main]
 use = egg:oauthdevice
@@ -39,9 +41,10 @@ listen = 127.0.0.1:{port}
 """
 
 
-def run(*command: str | Path, folder: Path) -> str:
+def run(*command: str | Path, folder: Path, **variables: str) -> str:
     """What a program printed; it must succeed. It finds nothing of the checkout."""
     environ = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+    environ |= variables
     done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -64,9 +67,14 @@ class Built:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("wheel")
     source = copy_checkout(folder / "source")
-    run(sys.executable, "-m", "build", "--wheel", "--outdir", folder / "dist", source, folder=folder)
-    (wheel,) = (folder / "dist").iterdir()
-    return Built(source, wheel)
+    return Built(source, build(source, folder / "dist"))
+
+
+def build(source: Path, target: Path) -> Path:
+    """The wheel of a checkout, as docs/supply-chain.md builds it."""
+    run(sys.executable, "-m", "build", "--wheel", "--outdir", target, source, folder=source, SOURCE_DATE_EPOCH=EPOCH)
+    (wheel,) = target.iterdir()
+    return wheel
 
 
 @pytest.fixture(scope="module")
@@ -118,6 +126,15 @@ class TestTheWheel:
     )
     def test_it_has_what_is_no_python_module(self, built: Built, pattern: str) -> None:
         assert [name for name in built.names if re.fullmatch(pattern, name)]
+
+    def test_the_same_source_makes_the_same_bytes(self, built: Built, tmp_path: Path) -> None:
+        """In another folder, at another time, with files of another age."""
+        source = copy_checkout(tmp_path / "elsewhere" / "source")
+        for path in source.rglob("*"):
+            os.utime(path, (1_500_000_000, 1_500_000_000))
+        again = build(source, tmp_path / "dist")
+        assert again.name == built.wheel.name
+        assert again.read_bytes() == built.wheel.read_bytes()
 
 
 class TestAnInstallationWithoutACheckout:

@@ -103,6 +103,15 @@ class TestDocker:
         for name in re.findall(r"^!(.+)$", copied, re.MULTILINE):
             assert (CHECKOUT / name).exists(), name
 
+    def test_what_the_package_is_built_of_comes_into_the_image(self) -> None:
+        setup = configparser.ConfigParser()
+        setup.read(CHECKOUT / "setup.cfg", "utf-8")
+        folders = re.findall(r"= (\w+)$", setup["options"]["package_dir"], re.MULTILINE)
+        assert len(folders) > 3
+        copied = (DEPLOY / "docker" / "Dockerfile.dockerignore").read_text("utf-8").splitlines()
+        files = ("setup.cfg", "pyproject.toml", "README.md", "LICENSE", "requirements.lock")
+        assert {f"!{name}" for name in (*folders, *files)} <= set(copied)
+
 
 class TestKubernetes:
     def test_every_manifest_is_named_by_the_kustomization(self) -> None:

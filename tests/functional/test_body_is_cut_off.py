@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from webob import Request, Response
 
+from oauthdevice.schemas.body import BODY_MAX_BYTES, DROPPED_MAX_BYTES
+
 from ..factories import CODE, World
 
 BODY = b"client_id=difyctl&scope=full"
@@ -16,6 +18,17 @@ def send(world: World, **environ: Any) -> Response:
     request.environ.update({"wsgi.input": io.BytesIO(BODY), "CONTENT_TYPE": "application/x-www-form-urlencoded"})
     request.environ.update(environ)
     return request.get_response(world.app)
+
+
+class Endless:
+    """A body that never ends; how much of it was asked for at once."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def read(self, size: int) -> bytes:
+        self.asked.append(size)
+        return b"x" * size
 
 
 class TestLengths:
@@ -51,3 +64,13 @@ class TestLengths:
         chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
         assert send(world, **chunked).status_int == 200
         assert send(world, **chunked, **{"wsgi.input": io.BytesIO(BODY + b"&x=" + b"y" * 16_384)}).status_int == 413
+
+    @pytest.mark.parametrize(
+        "told", [{"wsgi.input_terminated": True}, {"HTTP_TRANSFER_ENCODING": "chunked"}, {"CONTENT_LENGTH": "9" * 12}]
+    )
+    def test_of_a_body_without_end_no_more_is_held_than_is_allowed(self, world: World, told: dict[str, Any]) -> None:
+        """Nor read for ever: what is dropped is bounded as well."""
+        endless = Endless()
+        assert send(world, **{"CONTENT_LENGTH": "", "wsgi.input": endless, **told}).status_int == 413
+        assert max(endless.asked) <= BODY_MAX_BYTES + 1
+        assert sum(endless.asked) <= 2 * BODY_MAX_BYTES + DROPPED_MAX_BYTES

@@ -302,6 +302,17 @@ class TestBucketsDoNotShare:
         assert [person.post(APPROVE, UNKNOWN).status_int for _ in range(4)] == [404, 404, 404, 429]
         assert person.post(APPROVE, code).status_int == 429
 
+    def test_a_right_code_gives_no_guess_back(self, make: WorldMaker) -> None:
+        world = make(**{"limit.guesses": "3/minute", "limit.lookup": "6/minute"})
+        person = world.person().sign_in()
+        code = world.device().ask().user_code
+        assert [person.post(APPROVE, UNKNOWN).status_int for _ in range(2)] == [404, 404]
+        assert [person.open(code).status_int for _ in range(5)] == [200] * 5
+        assert [person.post(APPROVE, UNKNOWN).status_int for _ in range(2)] == [404, 429]
+        # Nor to its address.
+        look = look_up(world)
+        assert [look().status_int for _ in range(2)] == [200, 429]
+
     def test_a_poll_with_a_known_code_is_never_counted(self, make: WorldMaker) -> None:
         world = make(**{"limit.token_unknown": "1/minute"})
         device = world.device().ask()

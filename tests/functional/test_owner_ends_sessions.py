@@ -4,6 +4,7 @@ import uuid
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 
 from ..factories import API, Device, Person, World
 
@@ -64,6 +65,21 @@ class TestTheOwner:
         assert (first["total"], first["has_more"]) == (5, True)
         assert [one["device_label"] for one in last["data"]] == ["0"]
         assert (last["has_more"], beyond["data"], beyond["has_more"]) == (False, [], False)
+
+    def test_a_page_reads_no_more_rows_than_it_shows(self, world: World) -> None:
+        person = world.person()
+        for number in range(5):
+            device, token = signed_in(world, person, str(number))
+        call(device, "GET", SESSIONS, token)
+        read: list[str] = []
+        told: Any = world.services.database.engine, "before_cursor_execute", lambda *given: read.append(given[2])
+        event.listen(*told)
+        call(device, "GET", f"{SESSIONS}?page=2&limit=2", token)
+        event.remove(*told)
+        lists = [one for one in read if "FROM sessions" in one and "count(" not in one and "ORDER BY" in one]
+        assert len(lists) == 1
+        assert "LIMIT" in lists[0]
+        assert "OFFSET" in lists[0]
 
     @pytest.mark.parametrize(
         "query", ["page=0", "page=-3", "page=abc", "limit=0", "limit=201", "limit=999", "page=1.5"]

@@ -33,6 +33,17 @@ def made(make: WorldMaker, tmp_path: Path, ini: str, **options: str) -> World:
     return make(ini_file=str(path), **options)
 
 
+def test_a_client_is_called_by_the_name_that_it_is_declared_with(make: WorldMaker, tmp_path: Path) -> None:
+    """Not by one fixed name, nor by what it says of itself (RFC 8628 §5.6)."""
+    world = made(make, tmp_path, "[client:cli]\nname = Company CLI\nscopes = full\n")
+    device, person = world.device("cli").ask(device_label="Something Else"), world.person()
+    assert words(person.open(device.user_code), "App") == "Company CLI"
+    assert "Company CLI" in person.allow(device.user_code).text
+    token = device.poll().json["access_token"]
+    assert device.account(token).status_int == 200
+    assert "Company CLI" in person.browser.get("/devices").text
+
+
 class TestTheNetwork:
     @pytest.mark.parametrize(
         ("device", "browser", "told"),

@@ -25,6 +25,7 @@ from oauthdevice.stores.redis import RETENTION_SECONDS, RedisAuthorizationStore
 from oauthdevice.stores.waiting_events import waiting_key
 
 from ..factories import Clock, World, keys_in
+from ..functional.test_pending_poll_is_cheap import commands_of
 from ..servers import RedisServer
 
 LIFETIME_SECONDS, INTERVAL_SECONDS, SPACING_SECONDS = 900, 5, 4
@@ -473,6 +474,16 @@ class TestKeys:
 
 
 class TestRoundTrips:
+    def test_a_start_is_one_command(self, redis_url: str, clock: Clock) -> None:
+        """So that nobody dies between its two keys."""
+        client = connect(redis_url)
+        one = Redis(RedisAuthorizationStore(client, "test", clock.store_offset), client, clock)
+        one.create()
+        with commands_of(redis_url) as commands:
+            one.store.create(handle(2), digest(2), request(id="two"), INTERVAL_SECONDS, SPACING_SECONDS)
+        assert [command.split()[0] for command in commands] == ["EVALSHA"]
+        client.close()
+
     def test_a_poll_is_one_command(self, redis_url: str, clock: Clock) -> None:
         client = connect(redis_url)
         one = Redis(RedisAuthorizationStore(client, "test", clock.store_offset), client, clock)

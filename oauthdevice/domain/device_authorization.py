@@ -52,7 +52,7 @@ class AuthorizationRequest:
     `id` is public: it becomes the token_id. `scopes` are empty where none were requested.
     `device_label` is what the device claims, None where it claims nothing. `address` is where the
     request came from. `confirmation_number` is what the tool shows and the person may have to type;
-    None where the client has no use for one.
+    None where the client has no use for one. `code_challenge` is that of PKCE, None without.
     """
 
     id: str
@@ -62,6 +62,12 @@ class AuthorizationRequest:
     address: str
     lifetime_seconds: int
     confirmation_number: str | None = None
+    code_challenge: str | None = None
+
+    @property
+    def poller(self) -> str:
+        """Who may poll, as the store compares it: see `poller`."""
+        return poller(self.client_id, self.code_challenge)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +104,11 @@ class DeviceAuthorization:
     def is_expired(self, now: datetime) -> bool:
         """True from `expires_at` on."""
         return now >= self.expires_at
+
+
+def poller(client_id: str, code_challenge: str | None) -> str:
+    """Who polls: the client, and the challenge whose verifier it knows. A poll of anybody else stamps nothing."""
+    return client_id if code_challenge is None else f"{client_id} {code_challenge}"
 
 
 def spacing_seconds(interval_seconds: int) -> float:

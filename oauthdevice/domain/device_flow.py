@@ -5,14 +5,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import codes
+from . import codes, pkce
 from .audit import Audit, Event
-from .clients import Client, ClientCredentials, Clients
+from .clients import Client, ClientCredentials, Clients, Policy
 from .device_authorization import (
     AuthorizationRequest,
     DeviceAuthorization,
     State,
     Verdict,
+    poller,
     slow_down,
     spacing_seconds,
     verdict,
@@ -42,12 +43,14 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
-    """A device authorization request (RFC 8628 §3.1). `scope` is as on the wire, "" for none."""
+    """A device authorization request (RFC 8628 §3.1, RFC 7636 §4.3). `scope` is as on the wire, "" for none."""
 
     credentials: ClientCredentials
     scope: str
     device_label: str | None
     address: str
+    code_challenge: str | None = None
+    code_challenge_method: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,13 +92,14 @@ class DeviceFlow:
     def start(self, request: StartRequest) -> Started:
         """A new pending device authorization.
 
-        Raises InvalidClient, InvalidScope, RateLimited, UserCodesExhausted, StoreUnavailable.
+        Raises InvalidClient, InvalidScope, InvalidRequest, RateLimited, UserCodesExhausted, StoreUnavailable.
         Source: RFC 8628 §3.1, §3.2.
         """
         client = self._clients.authenticate(request.credentials)
         if not client.device_flow:
             raise UnauthorizedClient()
         scopes = self._scopes.requested(request.scope, client.scopes)
+        challenge = pkce.asked_challenge(client.pkce, request.code_challenge, request.code_challenge_method)
         self._limits.hit("code", network(request.address))
         wanted = AuthorizationRequest(
             id=str(uuid.uuid4()),
@@ -105,6 +109,7 @@ class DeviceFlow:
             address=request.address,
             lifetime_seconds=client.device_code_lifetime_seconds,
             confirmation_number=new_confirmation_number() if client.other_network is OtherNetwork.CONFIRM else None,
+            code_challenge=challenge,
         )
         device_code, user_code = self._create(wanted, client)
         self._audit.record(
@@ -144,23 +149,35 @@ class DeviceFlow:
             return device_code, user_code
         raise UserCodesExhausted(detail=f"no free user_code in {TRIES} draws")
 
-    def poll(self, client: Client, device_code: str, address: str, wait_seconds: float = 0) -> dict[str, Any]:
+    def poll(
+        self,
+        client: Client,
+        device_code: str,
+        address: str,
+        wait_seconds: float = 0,
+        *,
+        code_verifier: str | None = None,
+    ) -> dict[str, Any]:
         """The token answer (DESIGN.md §2.4), or the error that says why there is none yet.
 
         `wait_seconds`: how long the client would rather wait for the decision than be told that there is none.
+        Who has stolen the device_code and not what belongs to it is refused before anything is told, at each poll;
+        the authorization goes on as if they had not been there.
         Raises InvalidGrant, ExpiredToken, AccessDenied, AuthorizationPending, SlowDown, RateLimited,
         Unavailable. Source: RFC 8628 §3.4, §3.5.
         """
         if not codes.is_device_code(device_code):
             raise InvalidGrant(detail="malformed")
-        handle = _handle(device_code)
+        handle, who = _handle(device_code), _poller(client, code_verifier)
         if wait_seconds and self._held_polls.bounded(wait_seconds):
             with self._held_polls.reading():
-                stored = self._store.touch(handle, client.client_id)
+                stored = self._store.touch(handle, who)
+            self._check_possession(stored, client, code_verifier, address)
             if stored is not None:
                 stored = self._hold(stored, client, wait_seconds)
         else:
-            stored = self._store.touch(handle, client.client_id)
+            stored = self._store.touch(handle, who)
+            self._check_possession(stored, client, code_verifier, address)
         for _ in range(TRIES):
             if stored is None:
                 self._limits.hit("token_unknown", network(address))
@@ -168,8 +185,19 @@ class DeviceFlow:
             answer = self._answer(stored, client, device_code, address)
             if answer is not None:
                 return answer
-            stored = self._store.touch(handle, client.client_id)
+            stored = self._store.touch(handle, who)
         raise lost_every_race()
+
+    def _check_possession(self, stored: Stored | None, client: Client, code_verifier: str | None, address: str) -> None:
+        """Return where this poll may be told what has become of the code. Raises InvalidGrant, RateLimited."""
+        if stored is None or stored.record.request.client_id != client.client_id:
+            return
+        try:
+            pkce.check_verifier(client.pkce, stored.record.request.code_challenge, code_verifier)
+        except InvalidGrant:
+            # As with an unknown code: whoever tries is slowed down, and the code is not.
+            self._limits.hit("token_unknown", network(address))
+            raise
 
     def _hold(self, stored: Stored, client: Client, seconds: float) -> Stored | None:
         """The record as soon as it is decided, or as it is after so many seconds.
@@ -209,6 +237,12 @@ class DeviceFlow:
             return True
         spacing = spacing_seconds(slowed.interval_seconds)
         return self._store.swap(stored, slowed, spacing_seconds=spacing) is not None
+
+
+def _poller(client: Client, code_verifier: str | None) -> str:
+    if code_verifier is None or client.pkce is Policy.OFF:
+        return client.client_id
+    return poller(client.client_id, pkce.challenge_of(code_verifier))
 
 
 def _is_pending(stored: Stored, client: Client) -> bool:

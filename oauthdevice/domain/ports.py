@@ -57,8 +57,8 @@ class AuthorizationStore(Protocol):
     ) -> None:
         """Store record and user_code index, both or neither. Raises UserCodeTaken."""
 
-    def touch(self, handle: Handle, client_id: str) -> Stored | None:
-        """The record as it was, this poll stamped if it is on time and of the client that started it.
+    def touch(self, handle: Handle, poller: str) -> Stored | None:
+        """The record as it was, this poll stamped if it is on time and of the `poller` that the request names.
 
         None, and nothing written, for an unknown code.
         """

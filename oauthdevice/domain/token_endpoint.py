@@ -21,7 +21,7 @@ REFRESH_GRANT = "refresh_token"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """A request at the token endpoint (RFC 8628 §3.4, RFC 6749 §6). Absent parameters are None.
+    """A request at the token endpoint (RFC 8628 §3.4, RFC 7636 §4.5, RFC 6749 §6). Absent parameters are None.
 
     `original_dialect` marks the JSON form without grant_type: it means the device grant, and its
     client knows only the four errors of RFC 8628 §3.5. `wait_seconds` is how long the client would rather
@@ -36,6 +36,7 @@ class TokenRequest:
     scope: str = ""
     original_dialect: bool = False
     wait_seconds: float = 0
+    code_verifier: str | None = None
 
 
 class TokenEndpoint:
@@ -68,7 +69,13 @@ class TokenEndpoint:
         if grant_type == DEVICE_GRANT:
             if request.device_code is None:
                 raise InvalidRequest("Missing parameter: device_code.")
-            return self._device_flow.poll(client, request.device_code, request.address, request.wait_seconds)
+            return self._device_flow.poll(
+                client,
+                request.device_code,
+                request.address,
+                request.wait_seconds,
+                code_verifier=request.code_verifier,
+            )
         if grant_type == REFRESH_GRANT:
             if not client.refresh:
                 raise UnauthorizedClient()

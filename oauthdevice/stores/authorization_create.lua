@@ -3,7 +3,7 @@
 -- KEYS[1] record, KEYS[2] index; both carry the same hash tag.
 -- ARGV[1] record (JSON text), ARGV[2] spacing between polls (milliseconds),
 -- ARGV[3] lifetime of both keys (milliseconds), ARGV[4] added to the clock (milliseconds, 0 outside tests),
--- ARGV[5] digest that names the record, ARGV[6] client that may poll it.
+-- ARGV[5] digest that names the record, ARGV[6] who may poll it.
 -- Returns 1, or 0 and writes nothing where the index is taken.
 if not redis.call('SET', KEYS[2], ARGV[5], 'NX', 'PX', ARGV[3]) then
   return 0

@@ -1,7 +1,7 @@
 -- Stamp a poll and answer the record as it was, in one round trip.
--- A poll that comes before the spacing is over, or from a client that may not poll, moves nothing.
+-- A poll that comes before the spacing is over, or from somebody who may not poll, moves nothing.
 --
--- KEYS[1] record. ARGV[1] client that polls, ARGV[2] added to the clock (milliseconds, 0 outside tests).
+-- KEYS[1] record. ARGV[1] who polls, ARGV[2] added to the clock (milliseconds, 0 outside tests).
 -- Returns {record, issued_at, now, on_time} (times in milliseconds, on_time 1 or 0), or nil and
 -- writes nothing where there is no record.
 local found = redis.call('HMGET', KEYS[1], 'record', 'issued_at', 'spacing', 'next_poll', 'client')

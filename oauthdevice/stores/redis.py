@@ -85,13 +85,13 @@ class RedisAuthorizationStore:
         lifetime = (request.lifetime_seconds + RETENTION_SECONDS) * 1000
         keys = [self._record_key(handle), self._index_key(handle.shard, user_code_digest)]
         if not self._create(
-            keys, [record, int(spacing_seconds * 1000), lifetime, self._offset(), handle.digest, request.client_id]
+            keys, [record, int(spacing_seconds * 1000), lifetime, self._offset(), handle.digest, request.poller]
         ):
             raise UserCodeTaken()
 
     @unavailable
-    def touch(self, handle: Handle, client_id: str) -> Stored | None:
-        found = self._touch([self._record_key(handle)], [client_id, self._offset()])
+    def touch(self, handle: Handle, poller: str) -> Stored | None:
+        found = self._touch([self._record_key(handle)], [poller, self._offset()])
         if found is None:
             return None
         text, issued_at, now, on_time = found
@@ -262,6 +262,7 @@ def _dump(record: DeviceAuthorization) -> str:
     }
     rare = {
         "confirmation_number": request.confirmation_number,
+        "code_challenge": request.code_challenge,
         "approval_id": record.approval_id,
         "wrong_numbers": record.wrong_numbers,
         "language": record.language,
@@ -285,6 +286,7 @@ def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
             address=data["address"],
             lifetime_seconds=data["lifetime"],
             confirmation_number=data.get("confirmation_number"),
+            code_challenge=data.get("code_challenge"),
         ),
         issued_at=issued_at,
         interval_seconds=data["interval"],

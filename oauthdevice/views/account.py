@@ -38,6 +38,8 @@ def post_device_code(request: Request) -> dict[str, Any]:
             scope=request.validated["scope"],
             device_label=request.validated["device_label"],
             address=request.remote_addr or "",
+            code_challenge=request.validated["code_challenge"],
+            code_challenge_method=request.validated["code_challenge_method"],
         )
     )
     page = f"{request.options.public_url}/device"
@@ -64,6 +66,7 @@ def post_device_token(request: Request) -> dict[str, Any]:
             address=request.remote_addr or "",
             grant_type=parameters["grant_type"],
             device_code=parameters["device_code"],
+            code_verifier=parameters["code_verifier"],
             refresh_token=parameters["refresh_token"],
             scope=parameters["scope"],
             original_dialect=request.environ["CONTENT_TYPE"] == JSON and parameters["grant_type"] is None,

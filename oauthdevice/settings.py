@@ -57,6 +57,9 @@ class Settings:
     refresh_token_lifetime_seconds: int = option(90 * DAY, values.whole(60, 365 * DAY))
     other_network: OtherNetwork = option(OtherNetwork.WARN, values.other_network)  # noqa: RUF009 (an Enum never changes)
     pkce: Policy = option(Policy.ALLOWED, values.policy)  # noqa: RUF009
+    dpop: Policy = option(Policy.ALLOWED, values.policy)  # noqa: RUF009
+    dpop_nonce_required: bool = option(False, values.switch)
+    resource_url: str = option("", values.public_url)
     redelivery_seconds: int = option(30, values.whole(0, 300))
     held_poll_seconds: int = option(0, values.whole(0, 60))
     held_polls: int = option(5000, values.whole(1, 100_000))
@@ -153,6 +156,7 @@ PER_CLIENT = (
     "refresh_token_lifetime_seconds",
     "other_network",
     "pkce",
+    "dpop",
 )
 SECTION = "oauthdevice."
 FILE = "_FILE"

@@ -31,7 +31,7 @@ class Client:
     `secret_sha256` and `secret_argon2` are digests of the secret of a confidential client; with
     neither it is public. `refresh` lets it have refresh tokens, `device_flow` lets it sign in.
     `other_network` is what it takes to approve it from another network than its tool asked from. `pkce` (RFC 7636)
-    keeps a stolen device_code from being redeemed.
+    keeps a stolen device_code from being redeemed, `dpop` (RFC 9449) a stolen token from being used.
     """
 
     client_id: str
@@ -45,6 +45,7 @@ class Client:
     device_flow: bool = True
     other_network: OtherNetwork = OtherNetwork.WARN
     pkce: Policy = Policy.ALLOWED
+    dpop: Policy = Policy.ALLOWED
     secret_sha256: str | None = None
     secret_argon2: str | None = None
 

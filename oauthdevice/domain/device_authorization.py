@@ -53,6 +53,7 @@ class AuthorizationRequest:
     `device_label` is what the device claims, None where it claims nothing. `address` is where the
     request came from. `confirmation_number` is what the tool shows and the person may have to type;
     None where the client has no use for one. `code_challenge` is that of PKCE, None without.
+    `jkt` is the thumbprint of the key that it is bound to from its start (RFC 9449), None without.
     """
 
     id: str
@@ -63,6 +64,7 @@ class AuthorizationRequest:
     lifetime_seconds: int
     confirmation_number: str | None = None
     code_challenge: str | None = None
+    jkt: str | None = None
 
     @property
     def poller(self) -> str:

@@ -18,6 +18,7 @@ from .device_authorization import (
     spacing_seconds,
     verdict,
 )
+from .dpop import DPoP, SentProof
 from .errors import (
     AccessDenied,
     AuthorizationPending,
@@ -43,7 +44,10 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
-    """A device authorization request (RFC 8628 §3.1, RFC 7636 §4.3). `scope` is as on the wire, "" for none."""
+    """A device authorization request (RFC 8628 §3.1). `scope` is as on the wire, "" for none.
+
+    The challenge is that of RFC 7636 §4.3; `dpop_jkt` and `proof` are those of RFC 9449 §10.
+    """
 
     credentials: ClientCredentials
     scope: str
@@ -51,6 +55,8 @@ class StartRequest:
     address: str
     code_challenge: str | None = None
     code_challenge_method: str | None = None
+    dpop_jkt: str | None = None
+    proof: SentProof | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +79,7 @@ class DeviceFlow:
         clients: Clients,
         limits: RateLimits,
         redeemer: Redeemer,
+        dpop: DPoP,
         user_code_key: bytes,
         scopes: Scopes,
         audit: Audit,
@@ -83,6 +90,7 @@ class DeviceFlow:
         self._clients = clients
         self._limits = limits
         self._redeemer = redeemer
+        self._dpop = dpop
         self._user_code_key = user_code_key
         self._scopes = scopes
         self._audit = audit
@@ -92,7 +100,8 @@ class DeviceFlow:
     def start(self, request: StartRequest) -> Started:
         """A new pending device authorization.
 
-        Raises InvalidClient, InvalidScope, InvalidRequest, RateLimited, UserCodesExhausted, StoreUnavailable.
+        Raises InvalidClient, InvalidScope, InvalidRequest, InvalidDPoPProof, RateLimited, UserCodesExhausted,
+        StoreUnavailable.
         Source: RFC 8628 §3.1, §3.2.
         """
         client = self._clients.authenticate(request.credentials)
@@ -110,6 +119,7 @@ class DeviceFlow:
             lifetime_seconds=client.device_code_lifetime_seconds,
             confirmation_number=new_confirmation_number() if client.other_network is OtherNetwork.CONFIRM else None,
             code_challenge=challenge,
+            jkt=self._dpop.key_at_start(client.dpop, request.dpop_jkt, request.proof),
         )
         device_code, user_code = self._create(wanted, client)
         self._audit.record(
@@ -157,14 +167,15 @@ class DeviceFlow:
         wait_seconds: float = 0,
         *,
         code_verifier: str | None = None,
+        proof: SentProof | None = None,
     ) -> dict[str, Any]:
         """The token answer (DESIGN.md §2.4), or the error that says why there is none yet.
 
         `wait_seconds`: how long the client would rather wait for the decision than be told that there is none.
         Who has stolen the device_code and not what belongs to it is refused before anything is told, at each poll;
         the authorization goes on as if they had not been there.
-        Raises InvalidGrant, ExpiredToken, AccessDenied, AuthorizationPending, SlowDown, RateLimited,
-        Unavailable. Source: RFC 8628 §3.4, §3.5.
+        Raises InvalidGrant, InvalidDPoPProof, ExpiredToken, AccessDenied, AuthorizationPending, SlowDown,
+        RateLimited, Unavailable. Source: RFC 8628 §3.4, §3.5.
         """
         if not codes.is_device_code(device_code):
             raise InvalidGrant(detail="malformed")
@@ -172,28 +183,35 @@ class DeviceFlow:
         if wait_seconds and self._held_polls.bounded(wait_seconds):
             with self._held_polls.reading():
                 stored = self._store.touch(handle, who)
-            self._check_possession(stored, client, code_verifier, address)
+            jkt = self._key(stored, client, code_verifier, proof, address)
             if stored is not None:
                 stored = self._hold(stored, client, wait_seconds)
         else:
             stored = self._store.touch(handle, who)
-            self._check_possession(stored, client, code_verifier, address)
+            jkt = self._key(stored, client, code_verifier, proof, address)
         for _ in range(TRIES):
             if stored is None:
                 self._limits.hit("token_unknown", network(address))
                 raise InvalidGrant(detail="unknown")
-            answer = self._answer(stored, client, device_code, address)
+            answer = self._answer(stored, client, device_code, address, jkt)
             if answer is not None:
                 return answer
             stored = self._store.touch(handle, who)
         raise lost_every_race()
 
-    def _check_possession(self, stored: Stored | None, client: Client, code_verifier: str | None, address: str) -> None:
-        """Return where this poll may be told what has become of the code. Raises InvalidGrant, RateLimited."""
+    def _key(
+        self, stored: Stored | None, client: Client, code_verifier: str | None, proof: SentProof | None, address: str
+    ) -> str | None:
+        """The key that the tokens of this poll are bound to; None for none.
+
+        Raises InvalidGrant, InvalidDPoPProof, RateLimited for a poll that is to be told nothing.
+        """
         if stored is None or stored.record.request.client_id != client.client_id:
-            return
+            return None
+        request = stored.record.request
         try:
-            pkce.check_verifier(client.pkce, stored.record.request.code_challenge, code_verifier)
+            pkce.check_verifier(client.pkce, request.code_challenge, code_verifier)
+            return self._dpop.key_at_poll(client.dpop, request.jkt, proof)
         except InvalidGrant:
             # As with an unknown code: whoever tries is slowed down, and the code is not.
             self._limits.hit("token_unknown", network(address))
@@ -215,11 +233,13 @@ class DeviceFlow:
                     break
         return looked
 
-    def _answer(self, stored: Stored, client: Client, device_code: str, address: str) -> dict[str, Any] | None:
+    def _answer(
+        self, stored: Stored, client: Client, device_code: str, address: str, jkt: str | None
+    ) -> dict[str, Any] | None:
         """The token answer or the error of one poll; None where a race was lost and must be run again."""
         told = verdict(stored.record, client.client_id, stored.now, on_time=stored.on_time)
         if told is Verdict.REDEEM:
-            return self._redeemer.redeem(stored, client, device_code, address)
+            return self._redeemer.redeem(stored, client, device_code, address, jkt)
         if told is Verdict.CONSUMED:
             return self._redeemer.redeliver(stored, device_code, address)
         if told is Verdict.EXPIRED:

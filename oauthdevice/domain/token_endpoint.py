@@ -5,6 +5,7 @@ from typing import Any
 
 from .clients import Client, ClientCredentials, Clients
 from .device_flow import DeviceFlow
+from .dpop import SentProof
 from .errors import (
     ExpiredToken,
     InvalidClient,
@@ -25,7 +26,7 @@ class TokenRequest:
 
     `original_dialect` marks the JSON form without grant_type: it means the device grant, and its
     client knows only the four errors of RFC 8628 §3.5. `wait_seconds` is how long the client would rather
-    wait for a decision than hear that there is none.
+    wait for a decision than hear that there is none. `proof` is that of RFC 9449 §5.
     """
 
     credentials: ClientCredentials
@@ -37,6 +38,7 @@ class TokenRequest:
     original_dialect: bool = False
     wait_seconds: float = 0
     code_verifier: str | None = None
+    proof: SentProof | None = None
 
 
 class TokenEndpoint:
@@ -75,11 +77,12 @@ class TokenEndpoint:
                 request.address,
                 request.wait_seconds,
                 code_verifier=request.code_verifier,
+                proof=request.proof,
             )
         if grant_type == REFRESH_GRANT:
             if not client.refresh:
                 raise UnauthorizedClient()
             if request.refresh_token is None:
                 raise InvalidRequest("Missing parameter: refresh_token.")
-            return self._refresher.refresh(client, request.refresh_token, request.scope, request.address)
+            return self._refresher.refresh(client, request.refresh_token, request.scope, request.address, request.proof)
         raise UnsupportedGrantType()

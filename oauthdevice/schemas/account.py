@@ -13,6 +13,7 @@ from .fields import (
     DeviceLabel,
     GrantType,
     Scope,
+    Thumbprint,
     Token,
     UserCode,
 )
@@ -25,6 +26,7 @@ class _DeviceCodeRequest(colander.MappingSchema):
     device_label = DeviceLabel(missing=None)
     code_challenge = CodeChallenge(missing=None)
     code_challenge_method = CodeChallengeMethod(missing=None)
+    dpop_jkt = Thumbprint(missing=None)
 
 
 class _DeviceTokenRequest(colander.MappingSchema):
@@ -45,7 +47,7 @@ class _ApproveRequest(_UserCodeRequest):
     confirmation_number = ConfirmationNumber(missing="")
 
 
-# RFC 8628 §3.1, with the label of the original dialect and the challenge of RFC 7636.
+# RFC 8628 §3.1, with the label of the original dialect the challenge of RFC 7636 and the key of RFC 9449.
 device_code_request = _DeviceCodeRequest()
 # RFC 8628 §3.4.
 device_token_request = _DeviceTokenRequest()

@@ -93,6 +93,12 @@ class CodeVerifier(Field):
     validator = staticmethod(_matches(r"[A-Za-z0-9._~-]{43,128}"))
 
 
+class Thumbprint(Field):
+    """RFC 7638, with SHA-256: base64url without padding (RFC 9449 §10)."""
+
+    validator = staticmethod(_matches(r"[A-Za-z0-9_-]{43}"))
+
+
 class Token(Field):
     """Any short text; whether it has the form of one of ours is the domain's to say."""
 

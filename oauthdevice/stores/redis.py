@@ -263,6 +263,7 @@ def _dump(record: DeviceAuthorization) -> str:
     rare = {
         "confirmation_number": request.confirmation_number,
         "code_challenge": request.code_challenge,
+        "jkt": request.jkt,
         "approval_id": record.approval_id,
         "wrong_numbers": record.wrong_numbers,
         "language": record.language,
@@ -287,6 +288,7 @@ def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
             lifetime_seconds=data["lifetime"],
             confirmation_number=data.get("confirmation_number"),
             code_challenge=data.get("code_challenge"),
+            jkt=data.get("jkt"),
         ),
         issued_at=issued_at,
         interval_seconds=data["interval"],

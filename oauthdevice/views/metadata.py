@@ -8,6 +8,7 @@ from pyramid.request import Request
 
 from ..domain import pkce
 from ..domain.clients import Policy
+from ..domain.dpop import ALGORITHMS
 from ..domain.token_endpoint import DEVICE_GRANT, REFRESH_GRANT
 from ..settings import Settings
 from .service import OAuthService
@@ -61,4 +62,6 @@ def get_metadata(request: Request) -> dict[str, Any]:
     }
     if any(client.pkce is not Policy.OFF for client in clients):
         metadata["code_challenge_methods_supported"] = [pkce.METHOD]
+    if any(client.dpop is not Policy.OFF for client in clients):
+        metadata["dpop_signing_alg_values_supported"] = list(ALGORITHMS)
     return metadata

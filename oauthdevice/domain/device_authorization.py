@@ -69,7 +69,7 @@ class AuthorizationRequest:
     @property
     def poller(self) -> str:
         """Who may poll, as the store compares it: see `poller`."""
-        return poller(self.client_id, self.code_challenge)
+        return poller(self.client_id, self.code_challenge, self.jkt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,9 +108,14 @@ class DeviceAuthorization:
         return now >= self.expires_at
 
 
-def poller(client_id: str, code_challenge: str | None) -> str:
-    """Who polls: the client, and the challenge whose verifier it knows. A poll of anybody else stamps nothing."""
-    return client_id if code_challenge is None else f"{client_id} {code_challenge}"
+def poller(client_id: str, code_challenge: str | None, jkt: str | None) -> str:
+    """Who polls: the client, the challenge whose verifier it knows, and the key that it has proved.
+
+    A poll of anybody else stamps nothing: it must not slow down whom they robbed.
+    """
+    if code_challenge is None and jkt is None:
+        return client_id
+    return f"{client_id} {code_challenge or ''} {jkt or ''}"
 
 
 def spacing_seconds(interval_seconds: int) -> float:

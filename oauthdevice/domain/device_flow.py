@@ -18,7 +18,7 @@ from .device_authorization import (
     spacing_seconds,
     verdict,
 )
-from .dpop import DPoP, SentProof
+from .dpop import DPoP, SentProof, SignedProof
 from .errors import (
     AccessDenied,
     AuthorizationPending,
@@ -179,16 +179,18 @@ class DeviceFlow:
         """
         if not codes.is_device_code(device_code):
             raise InvalidGrant(detail="malformed")
-        handle, who = _handle(device_code), _poller(client, code_verifier)
+        # Before the poll is stamped: whoever is told a nonce comes back at once.
+        proved = self._dpop.read(client.dpop, proof)
+        handle, who = _handle(device_code), _pollers(client, code_verifier, proved)
         if wait_seconds and self._held_polls.bounded(wait_seconds):
             with self._held_polls.reading():
-                stored = self._store.touch(handle, who)
-            jkt = self._key(stored, client, code_verifier, proof, address)
+                stored = self._store.touch(handle, *who)
+            jkt = self._key(stored, client, code_verifier, proved, address)
             if stored is not None:
                 stored = self._hold(stored, client, wait_seconds)
         else:
-            stored = self._store.touch(handle, who)
-            jkt = self._key(stored, client, code_verifier, proof, address)
+            stored = self._store.touch(handle, *who)
+            jkt = self._key(stored, client, code_verifier, proved, address)
         for _ in range(TRIES):
             if stored is None:
                 self._limits.hit("token_unknown", network(address))
@@ -196,11 +198,11 @@ class DeviceFlow:
             answer = self._answer(stored, client, device_code, address, jkt)
             if answer is not None:
                 return answer
-            stored = self._store.touch(handle, who)
+            stored = self._store.touch(handle, *who)
         raise lost_every_race()
 
     def _key(
-        self, stored: Stored | None, client: Client, code_verifier: str | None, proof: SentProof | None, address: str
+        self, stored: Stored | None, client: Client, code_verifier: str | None, proved: SignedProof | None, address: str
     ) -> str | None:
         """The key that the tokens of this poll are bound to; None for none.
 
@@ -211,7 +213,7 @@ class DeviceFlow:
         request = stored.record.request
         try:
             pkce.check_verifier(client.pkce, request.code_challenge, code_verifier)
-            return self._dpop.key_at_poll(client.dpop, request.jkt, proof)
+            return self._dpop.key_at_poll(client.dpop, request.jkt, proved)
         except InvalidGrant:
             # As with an unknown code: whoever tries is slowed down, and the code is not.
             self._limits.hit("token_unknown", network(address))
@@ -259,10 +261,13 @@ class DeviceFlow:
         return self._store.swap(stored, slowed, spacing_seconds=spacing) is not None
 
 
-def _poller(client: Client, code_verifier: str | None) -> str:
-    if code_verifier is None or client.pkce is Policy.OFF:
-        return client.client_id
-    return poller(client.client_id, pkce.challenge_of(code_verifier))
+def _pollers(client: Client, code_verifier: str | None, proved: SignedProof | None) -> tuple[str, str]:
+    """Who polls, with the key that they proved and without."""
+    challenge = None
+    if code_verifier is not None and client.pkce is not Policy.OFF:
+        challenge = pkce.challenge_of(code_verifier)
+    keyless = poller(client.client_id, challenge, None)
+    return poller(client.client_id, challenge, proved.thumbprint) if proved else keyless, keyless
 
 
 def _is_pending(stored: Stored, client: Client) -> bool:

@@ -136,37 +136,44 @@ class DPoP:
         self._spend(proof)
         return proof.thumbprint
 
-    def key_at_poll(self, policy: Policy, bound_to: str | None, sent: SentProof | None) -> str | None:
-        """The thumbprint of the key that the tokens of a poll are bound to; None for none.
+    def read(self, policy: Policy, sent: SentProof | None) -> SignedProof | None:
+        """A good proof, not yet spent, of whatever key; None where there is none to be looked at.
+
+        Raises InvalidDPoPProof, UseDPoPNonce.
+        """
+        return None if sent is None or policy is Policy.OFF else self._verified(sent)
+
+    def key_at_poll(self, policy: Policy, bound_to: str | None, proof: SignedProof | None) -> str | None:
+        """The thumbprint of the key that the tokens of a poll are bound to; None for none. Spends what `read` gave.
 
         What was not bound from its start is bound to the key of the poll that fetches the token (RFC 9449 §5).
-        Raises InvalidGrant for another key than that of the start, and as `key_at_start` does.
+        Raises InvalidGrant for another key than that of the start, InvalidDPoPProof, StoreUnavailable.
         """
-        if bound_to is not None:
-            self.check(bound_to, sent)
-            return bound_to
-        if policy is Policy.REQUIRED:
+        if bound_to is None and policy is Policy.REQUIRED:
             raise InvalidGrant(_UNBOUND, detail="not bound to a key")
-        if sent is None or policy is Policy.OFF:
+        if proof is None:
+            if bound_to is not None:
+                raise _no_proof()
             return None
-        proof = self._verified(sent)
+        if bound_to not in (None, proof.thumbprint):
+            raise _another_key()
         self._spend(proof)
         return proof.thumbprint
 
     def key_at_refresh(self, policy: Policy, bound_to: str | None, sent: SentProof | None) -> None:
-        """Return where the session may be refreshed: it keeps the key that it has, or none. Raises as `key_at_poll`."""
-        if bound_to is not None:
-            self.check(bound_to, sent)
-        elif policy is Policy.REQUIRED:
-            raise InvalidGrant(_UNBOUND, detail="not bound to a key")
+        """Return where a session may be refreshed: it keeps the key that it has, or none.
 
-    def check(self, bound_to: str, sent: SentProof | None) -> None:
-        """Return for a good proof of this key. Raises InvalidGrant, InvalidDPoPProof, UseDPoPNonce."""
+        Raises InvalidGrant, InvalidDPoPProof, UseDPoPNonce, StoreUnavailable.
+        """
+        if bound_to is None:
+            if policy is Policy.REQUIRED:
+                raise InvalidGrant(_UNBOUND, detail="not bound to a key")
+            return
         if sent is None:
-            raise InvalidGrant("This is bound to a key. Send a DPoP proof of that key.", detail="no proof")
+            raise _no_proof()
         proof = self._verified(sent)
         if proof.thumbprint != bound_to:
-            raise InvalidGrant("This is bound to another key.", detail="bound to another key")
+            raise _another_key()
         self._spend(proof)
 
     def check_token(self, bound_to: str | None, token: str, sent: SentProof | None) -> None:
@@ -266,6 +273,14 @@ def _is_address(told: object, url: SplitResult, path: str) -> bool:
 def _origin(parts: SplitResult) -> tuple[str, str | None, int | None]:
     """Raises ValueError where the port is none."""
     return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _no_proof() -> InvalidGrant:
+    return InvalidGrant("This is bound to a key. Send a DPoP proof of that key.", detail="no proof")
+
+
+def _another_key() -> InvalidGrant:
+    return InvalidGrant("This is bound to another key.", detail="bound to another key")
 
 
 # Of an iat, beyond what a float can hold.

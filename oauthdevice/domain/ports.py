@@ -57,8 +57,10 @@ class AuthorizationStore(Protocol):
     ) -> None:
         """Store record and user_code index, both or neither. Raises UserCodeTaken."""
 
-    def touch(self, handle: Handle, poller: str) -> Stored | None:
+    def touch(self, handle: Handle, poller: str, keyless: str = "") -> Stored | None:
         """The record as it was, this poll stamped if it is on time and of the `poller` that the request names.
+
+        `keyless` is the same poller without its key, for a request that names none.
 
         None, and nothing written, for an unknown code.
         """

@@ -90,8 +90,8 @@ class RedisAuthorizationStore:
             raise UserCodeTaken()
 
     @unavailable
-    def touch(self, handle: Handle, poller: str) -> Stored | None:
-        found = self._touch([self._record_key(handle)], [poller, self._offset()])
+    def touch(self, handle: Handle, poller: str, keyless: str = "") -> Stored | None:
+        found = self._touch([self._record_key(handle)], [poller, self._offset(), keyless])
         if found is None:
             return None
         text, issued_at, now, on_time = found

@@ -6,8 +6,8 @@ from typing import Any
 
 from joserfc import jws
 from joserfc.errors import JoseError
-from joserfc.jwk import JWKRegistry, Key, OctKey, RSAKey
-from joserfc.util import urlsafe_b64decode
+from joserfc.jwk import JWKRegistry, Key, OctKey
+from joserfc.util import base64_to_int, urlsafe_b64decode
 
 from .domain.dpop import ALGORITHMS, PROOF_CHARACTERS, InvalidDPoPProof, SignedProof
 
@@ -62,12 +62,12 @@ def _public_key(header: dict[str, Any]) -> Key:
     listed = header["jwk"]
     if _PRIVATE & listed.keys() or listed.get("crv") not in (None, *_CURVES):
         raise JoseError("a private key, or a curve that we do not take")
+    if listed["kty"] == "RSA":
+        bits, exponent = base64_to_int(listed["n"]).bit_length(), base64_to_int(listed["e"])
+        if not _RSA_BITS[0] <= bits <= _RSA_BITS[1] or exponent >= _RSA_EXPONENT_MAX:
+            raise JoseError("an RSA key that is too short or too slow")
     # What a key says of its own use (RFC 7517 §4.2 to §4.4) is for its owner to keep.
     key = JWKRegistry.import_key({name: listed[name] for name in ("kty", "crv", "x", "y", "n", "e") if name in listed})
     if isinstance(key, OctKey):
         raise JoseError("a symmetric key")
-    if isinstance(key, RSAKey):
-        numbers = key.public_key.public_numbers()
-        if not _RSA_BITS[0] <= numbers.n.bit_length() <= _RSA_BITS[1] or numbers.e >= _RSA_EXPONENT_MAX:
-            raise JoseError("an RSA key that is too short or too slow")
     return key

@@ -101,6 +101,10 @@ BAD = [
     ("other_network", "Warn"),
     ("pkce", "on"),
     ("pkce", "Required"),
+    ("dpop", "must"),
+    ("dpop_nonce_required", "sometimes"),
+    ("resource_url", "api.example.com"),
+    ("resource_url", "https://api.example.com/?x=1"),
     ("redelivery_seconds", "301"),
     ("sign_in_lifetime_seconds", "59"),
     ("sign_in_lifetime_seconds", "99999999999"),
@@ -291,6 +295,9 @@ class TestDefaults:
             "refresh_token_lifetime_seconds": 90 * 86_400,
             "other_network": OtherNetwork.WARN,
             "pkce": Policy.ALLOWED,
+            "dpop": Policy.ALLOWED,
+            "dpop_nonce_required": False,
+            "resource_url": "",
             "redelivery_seconds": 30,
             "held_poll_seconds": 0,
             "held_polls": 5000,
@@ -486,6 +493,7 @@ interval_seconds = 61
 access_token_lifetime_seconds = 62
 other_network = confirm
 pkce = required
+dpop = required
 secret_sha256 = {"a" * 64}
 """
 
@@ -519,6 +527,7 @@ class TestClients:
             refresh_token_lifetime_seconds=90 * 86_400,
             other_network=OtherNetwork.CONFIRM,
             pkce=Policy.REQUIRED,
+            dpop=Policy.REQUIRED,
             secret_sha256="a" * 64,
         )
 
@@ -535,6 +544,7 @@ class TestClients:
             ("interval_seconds", "soon"),
             ("other_network", "ask"),
             ("pkce", "on"),
+            ("dpop", "no"),
             ("device_code_lifetime_seconds", "86401"),
             ("access_token_lifetime_seconds", "1"),
             ("secret_sha256", "secret"),
@@ -922,6 +932,7 @@ class TestDevelopmentIni:
             "device_flow",
             "other_network",
             "pkce",
+            "dpop",
         }
         lines = "".join(f"{name} = {text}\n" for name, text in shown.items() if text)
         path = ini_of(tmp_path, f"[client:difyctl]\nname = difyctl\nscopes = full\n{lines}")

@@ -5,12 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pyramid.request import Request
 from sqlalchemy import event
 
 from oauthdevice.domain.dpop import ALGORITHMS, NONCE_SECONDS, SKEW_SECONDS
-from oauthdevice.domain.errors import InsufficientScope
-from oauthdevice.security import BearerPolicy
 
 from ..conftest import WorldMaker
 from ..factories import API, CODE, TOKEN, World
@@ -137,18 +134,6 @@ class TestATool:
         answer = tool.account(tool.poll(proof="").json["access_token"])
         assert (answer.status_int, answer.json["error"]) == (401, "invalid_token")
         assert "Bearer" in answer.json["error_description"]
-
-    def test_is_told_which_scope_it_lacks_in_its_own_scheme(self, world: World) -> None:
-        """`oauthdevice.bearer` asks for scopes; here the policy alone is asked."""
-        tool = KeyHolder(world)
-        token = tool.signed_in(scope="apps:run")["access_token"]
-        path = f"{API}/account"
-        environ = {"HTTP_AUTHORIZATION": f"DPoP {token}", "HTTP_DPOP": tool.proof("GET", path, ath=ath(token))}
-        request = Request.blank(path, environ)
-        policy = BearerPolicy(world.services.bearers, world.services.scopes)
-        with pytest.raises(InsufficientScope) as raised:
-            policy.permits(request, None, "workspace:read")
-        assert raised.value.scheme == "DPoP"
 
 
 class TestAClientThatMust:

@@ -24,7 +24,7 @@ __all__ = ["ANY_SCOPE", "Bearer", "BearerPolicy"]
 def includeme(config: Configurator) -> None:
     """The policy and the answers to its refusals, built from `oauthdevice.*` settings. Raises SettingsError."""
     settings = embedded_settings(config)
-    services = build_services(settings)
+    services = build_services(settings, own_url=settings.resource_url or settings.public_url)
     config.set_security_policy(BearerPolicy(services.bearers, services.scopes))
     for refusal in (InvalidToken, InsufficientScope, RateLimited, Unavailable):
         config.add_exception_view(_refused, context=refusal)

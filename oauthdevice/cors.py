@@ -10,8 +10,8 @@ from pyramid.tweens import EXCVIEW
 from .settings import Settings
 
 ALLOW_METHODS = "GET, POST, DELETE, OPTIONS"
-ALLOW_HEADERS = "Authorization, Content-Type, X-CSRF-Token"
-EXPOSE_HEADERS = "Retry-After, WWW-Authenticate"
+ALLOW_HEADERS = "Authorization, Content-Type, DPoP, X-CSRF-Token"
+EXPOSE_HEADERS = "DPoP-Nonce, Retry-After, WWW-Authenticate"
 MAX_AGE_SECONDS = 600
 
 Handler = Callable[[Request], Response]

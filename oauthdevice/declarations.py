@@ -24,6 +24,8 @@ _CLIENT_OPTIONS: Mapping[str, Parse] = {
     "refresh": values.switch,
     "device_flow": values.switch,
     "other_network": values.other_network,
+    "pkce": values.policy,
+    "dpop": values.policy,
     "secret_sha256": values.matching(r"[0-9a-f]{64}", "64 small hexadecimal digits"),
     "secret_argon2": values.matching(r"\$argon2id\$[\x21-\x7e]{20,300}", "an argon2id hash, $argon2id$..."),
 }

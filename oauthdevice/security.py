@@ -16,8 +16,10 @@ from pyramid.session import BaseCookieSessionFactory, JSONSerializer
 from pyramid.tweens import EXCVIEW
 from webob.cookies import SignedSerializer
 
+from .domain.answers import token_type
 from .domain.bearers import Bearer, Bearers
 from .domain.clients import ClientCredentials
+from .domain.dpop import SentProof
 from .domain.errors import CSRFMismatch, InsufficientScope, InvalidClient, InvalidRequest, InvalidToken, LoginRequired
 from .domain.keys import derive_key
 from .domain.scopes import Scopes
@@ -161,7 +163,7 @@ class BearerPolicy:
     def identity(self, request: Request) -> Bearer | None:
         """What the token opens; None where the request brought none.
 
-        Raises InvalidToken, RateLimited, StoreUnavailable.
+        Raises InvalidToken, which BoundTokenRefused is too, RateLimited, StoreUnavailable.
         """
         identity: Bearer | None = self._identities.get_or_create(request)
         return identity
@@ -177,7 +179,7 @@ class BearerPolicy:
         if bearer is None:
             raise InvalidToken("An access token is needed.", detail="missing")
         if permission != ANY_SCOPE and not self._scopes.covers(bearer.scopes, permission):
-            raise InsufficientScope(permission)
+            raise InsufficientScope(permission, token_type(bearer.session.jkt))
         return Allowed("the token has the scope %s", permission)
 
     def remember(self, _request: Request, _userid: str, **_: Any) -> list[tuple[str, str]]:
@@ -191,9 +193,18 @@ class BearerPolicy:
     def _authenticate(self, request: Request) -> Bearer | None:
         # The header alone: a token in a query string ends up in logs (RFC 6750 §2.3).
         scheme, _, token = request.environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-        if scheme.lower() != "bearer" or not token.strip():
-            return None
-        return self._bearers.authenticate(token.strip(), request.remote_addr or "")
+        address = request.remote_addr or ""
+        if scheme.lower() == "bearer" and token.strip():
+            return self._bearers.authenticate(token.strip(), address)
+        if scheme.lower() == "dpop" and token.strip():
+            return self._bearers.authenticate_bound(token.strip(), address, sent_proof(request))
+        return None
+
+
+def sent_proof(request: Request) -> SentProof | None:
+    """The DPoP proof that came with a request (RFC 9449 §4.1), unverified."""
+    text = request.environ.get("HTTP_DPOP")
+    return None if text is None else SentProof(text, request.method, request.environ.get("PATH_INFO", ""))
 
 
 def client_credentials(request: Request) -> ClientCredentials:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from . import brand, values
 from .assets import own_templates
 from .declarations import SSO, files_of, read_clients, read_identity_providers, read_scopes
-from .domain.clients import Client
+from .domain.clients import Client, Policy
 from .domain.held_polls import Hold
 from .domain.identity_providers import BrokerProvider, Provider
 from .domain.other_network import OtherNetwork
@@ -56,6 +56,10 @@ class Settings:
     access_token_lifetime_seconds: int = option(14 * DAY, values.whole(60, 365 * DAY))
     refresh_token_lifetime_seconds: int = option(90 * DAY, values.whole(60, 365 * DAY))
     other_network: OtherNetwork = option(OtherNetwork.WARN, values.other_network)  # noqa: RUF009 (an Enum never changes)
+    pkce: Policy = option(Policy.ALLOWED, values.policy)  # noqa: RUF009
+    dpop: Policy = option(Policy.ALLOWED, values.policy)  # noqa: RUF009
+    dpop_nonce_required: bool = option(False, values.switch)
+    resource_url: str = option("", values.public_url)
     redelivery_seconds: int = option(30, values.whole(0, 300))
     held_poll_seconds: int = option(0, values.whole(0, 60))
     held_polls: int = option(5000, values.whole(1, 100_000))
@@ -151,6 +155,8 @@ PER_CLIENT = (
     "access_token_lifetime_seconds",
     "refresh_token_lifetime_seconds",
     "other_network",
+    "pkce",
+    "dpop",
 )
 SECTION = "oauthdevice."
 FILE = "_FILE"

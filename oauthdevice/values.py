@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from .domain.clients import Policy
 from .domain.other_network import OtherNetwork
 from .domain.rate_limits import Limit
 from .domain.scopes import ACCOUNT, EXTERNAL, is_scope_token
@@ -192,6 +193,11 @@ def switch(text: str) -> bool:
 def other_network(text: str) -> OtherNetwork:
     """What another network demands."""
     return OtherNetwork(choice(*(one.value for one in OtherNetwork))(text))
+
+
+def policy(text: str) -> Policy:
+    """What a client has of a protection."""
+    return Policy(choice(*(one.value for one in Policy))(text))
 
 
 def subject_types(text: str) -> frozenset[str]:

@@ -20,6 +20,7 @@ from .domain.challenges import Challenges
 from .domain.clients import Clients
 from .domain.device_flow import DeviceFlow
 from .domain.devices import Devices
+from .domain.dpop import DPoP, SignedProof
 from .domain.external_subjects import ExternalSubjects
 from .domain.held_polls import HeldPolls
 from .domain.identity_providers import OIDCProvider
@@ -64,6 +65,7 @@ from .stores.heartbeat import Heartbeat
 from .stores.notices import SQLNoticeStore
 from .stores.passkeys import SQLPasskeyStore
 from .stores.places import BadPlaceDatabase, MaxMindPlaces, NoPlaces
+from .stores.proofs import RedisProofStore
 from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
@@ -109,8 +111,12 @@ def build_services(
     *,
     clock: Clock = lambda: datetime.now(UTC),
     clock_offset: Callable[[], timedelta] = lambda: timedelta(0),
+    own_url: str = "",
 ) -> Services:
-    """The services of one process. Connects to nothing yet. `clock_offset` moves the clock of Redis."""
+    """The services of one process. Connects to nothing yet. `clock_offset` moves the clock of Redis.
+
+    `own_url` is where clients reach this process, if that is not the `public_url` of the server.
+    """
     database = create_database(
         settings.database_url,
         pool_size=settings.database_pool_size,
@@ -151,6 +157,14 @@ def build_services(
     declared = settings.identity_providers if settings.has_sso else {}
     issuers = frozenset(issuer for provider in declared.values() for issuer in provider.subject_issuers)
     external_subjects = ExternalSubjects(account_store, issuers)
+    dpop = DPoP(
+        read=_read_proof,
+        store=_timed(RedisProofStore(client, prefix), "redis"),
+        url=own_url or settings.public_url,
+        secrets=settings.secrets,
+        nonce_required=settings.dpop_nonce_required,
+        clock=clock,
+    )
     redeemer = Redeemer(
         store=authorizations,
         sessions=session_store,
@@ -169,6 +183,7 @@ def build_services(
         clients=clients,
         limits=limits,
         redeemer=redeemer,
+        dpop=dpop,
         user_code_key=user_code_keys[0],
         scopes=scopes,
         audit=audit,
@@ -194,12 +209,15 @@ def build_services(
         scopes=scopes,
         prefixes=prefixes,
         limits=limits,
+        dpop=dpop,
         redelivery_seconds=settings.redelivery_seconds,
         audit=audit,
         clock=clock,
     )
     sessions = Sessions(session_store, audit, clock)
-    bearers = Bearers(sessions=session_store, cache=cache, limits=limits, prefixes=prefixes, audit=audit, clock=clock)
+    bearers = Bearers(
+        sessions=session_store, cache=cache, limits=limits, dpop=dpop, prefixes=prefixes, audit=audit, clock=clock
+    )
     devices = Devices(sessions=sessions, clients=clients, scopes=scopes, places=places, clock=clock)
     undo_seal = UndoSeal(settings.secrets, clock)
     post = _post(settings)
@@ -299,6 +317,13 @@ def _ceremonies(settings: Settings) -> "Ceremonies":
     return Ceremonies(settings.relying_party, settings.brand_name)
 
 
+def _read_proof(proof: str) -> SignedProof:
+    # Imported here: what reads proofs costs 3 MiB, and many a server never meets one.
+    from .signed_proofs import read_proof  # noqa: PLC0415
+
+    return read_proof(proof)
+
+
 def _post(settings: Settings) -> Post | None:
     """What takes mails, or None where no mail server is named."""
     if not settings.mail_server:
@@ -354,25 +379,17 @@ def _speakers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
     return speakers
 
 
+# The services that a view finds at its request.
+OF_REQUESTS = (
+    "device_flow", "approvals", "reports", "heartbeat", "sso", "approval_seal", "accounts", "passkeys", "bearers",
+    "sessions", "devices", "undo", "introspection", "token_endpoint",
+)  # fmt: skip
+
+
 def includeme(config: Configurator) -> None:
     """`request.device_flow`, `request.approvals`, `request.bearers` and the other services; `request.options`."""
     services: Services = config.registry["oauthdevice.services"]
-    given = {
-        "device_flow": services.device_flow,
-        "approvals": services.approvals,
-        "reports": services.reports,
-        "heartbeat": services.heartbeat,
-        "sso": services.sso,
-        "approval_seal": services.approval_seal,
-        "accounts": services.accounts,
-        "passkeys": services.passkeys,
-        "bearers": services.bearers,
-        "sessions": services.sessions,
-        "devices": services.devices,
-        "undo": services.undo,
-        "introspection": services.introspection,
-        "token_endpoint": services.token_endpoint,
-        "options": config.registry["oauthdevice.settings"],
-    }
+    given = {name: getattr(services, name) for name in OF_REQUESTS}
+    given["options"] = config.registry["oauthdevice.settings"]
     for name, value in given.items():
         config.add_request_method(lambda _, value=value: value, name, property=True)

@@ -2,21 +2,27 @@
 
 import ast
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from oauthdevice.domain.clients import Policy
+from oauthdevice.domain.dpop import ALGORITHMS, JTI_CHARACTERS, PROOF_CHARACTERS, InvalidDPoPProof, UseDPoPNonce
 from oauthdevice.domain.errors import (
     SSO_ERRORS,
     ConfirmationFailed,
     ConfirmationRequired,
+    InvalidGrant,
+    InvalidToken,
     OtherNetworkBlocked,
     SSOInitiateFailed,
 )
 from oauthdevice.domain.identity_providers import BrokerProvider, OIDCProvider
 from oauthdevice.domain.other_network import OtherNetwork
-from oauthdevice.settings import read_settings
+from oauthdevice.domain.pkce import challenge_of
+from oauthdevice.settings import Settings, read_settings
 from oauthdevice.wiring import build_services
 
 from .servers import CHECKOUT
@@ -118,6 +124,50 @@ def test_what_the_document_quotes_of_the_log_is_logged() -> None:
     assert len(quoted) > 12
     for text in quoted:
         assert text in source, text
+
+
+@pytest.mark.parametrize(("document", "option"), [("pkce.md", "pkce"), ("dpop.md", "dpop")])
+def test_each_protection_names_every_policy_and_its_ini_example_starts(
+    document: str, option: str, tmp_path: Path
+) -> None:
+    text = (CHECKOUT / "docs" / document).read_text("utf-8")
+    assert {one.value for one in Policy} <= set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+    (block,) = re.findall(r"```ini\n(.*?)```", text, re.DOTALL)
+    ini = tmp_path / "server.ini"
+    ini.write_text(block, "utf-8")
+    given = dict(re.findall(r"^(oauthdevice\.\w+) = (\S+)$", block, re.MULTILINE))
+    needed = {
+        "public_url": "https://login.example.com",
+        "database_url": "sqlite://",
+        "redis_url": "redis://127.0.0.1:1/0",
+        "secret": "a secret of forty characters, for tests.",
+    }
+    settings = read_settings({f"oauthdevice.{name}": value for name, value in needed.items()} | given, str(ini), {})
+    assert getattr(settings.clients["admin-cli"], option) is Policy.REQUIRED
+    # What it shows beside is the default.
+    defaults = Settings()
+    assert all(getattr(settings, name.partition(".")[2]) == getattr(defaults, name.partition(".")[2]) for name in given)
+
+
+def test_dpop_tells_every_error_algorithm_and_claim() -> None:
+    text = (CHECKOUT / "docs" / "dpop.md").read_text("utf-8")
+    errors = {InvalidDPoPProof.error, UseDPoPNonce.error, InvalidGrant.error, InvalidToken.error}
+    assert errors <= set(re.findall(r"^\| `(\w+)`", text, re.MULTILINE))
+    assert all(one in text for one in ALGORITHMS)
+    told = {
+        name for row in re.findall(r"^\| ((?:`\w+`,? ?)+) \|", text, re.MULTILINE) for name in re.findall(r"\w+", row)
+    }
+    assert {"jti", "htm", "htu", "iat", "nonce", "ath"} <= told
+    assert f"at most {PROOF_CHARACTERS} characters" in text
+    assert f"at most {JTI_CHARACTERS} characters" in text
+
+
+def test_pkce_makes_a_challenge_in_the_shell() -> None:
+    (example,) = re.findall(r"```sh\n(.*?)```", (CHECKOUT / "docs" / "pkce.md").read_text("utf-8"), re.DOTALL)
+    made = "\n".join(example.splitlines()[:2]) + '\necho "$verifier $challenge"'
+    done = subprocess.run(["sh", "-c", made], capture_output=True, text=True, check=True, timeout=10)
+    verifier, challenge = done.stdout.split()
+    assert challenge_of(verifier) == challenge
 
 
 def test_approving_names_every_policy_and_error_of_another_network(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pyramid.paster import get_appsettings
 
-from oauthdevice.domain.clients import Client
+from oauthdevice.domain.clients import Client, Policy
 from oauthdevice.domain.identity_providers import BrokerProvider, OIDCProvider, Provider
 from oauthdevice.domain.other_network import OtherNetwork
 from oauthdevice.domain.rate_limits import DEFAULT_LIMITS, Limit
@@ -99,6 +99,12 @@ BAD = [
     ("access_token_lifetime_seconds", "31536001"),
     ("other_network", "deny"),
     ("other_network", "Warn"),
+    ("pkce", "on"),
+    ("pkce", "Required"),
+    ("dpop", "must"),
+    ("dpop_nonce_required", "sometimes"),
+    ("resource_url", "api.example.com"),
+    ("resource_url", "https://api.example.com/?x=1"),
     ("redelivery_seconds", "301"),
     ("sign_in_lifetime_seconds", "59"),
     ("sign_in_lifetime_seconds", "99999999999"),
@@ -288,6 +294,10 @@ class TestDefaults:
             "access_token_lifetime_seconds": 14 * 86_400,
             "refresh_token_lifetime_seconds": 90 * 86_400,
             "other_network": OtherNetwork.WARN,
+            "pkce": Policy.ALLOWED,
+            "dpop": Policy.ALLOWED,
+            "dpop_nonce_required": False,
+            "resource_url": "",
             "redelivery_seconds": 30,
             "held_poll_seconds": 0,
             "held_polls": 5000,
@@ -482,6 +492,8 @@ device_code_lifetime_seconds = 60
 interval_seconds = 61
 access_token_lifetime_seconds = 62
 other_network = confirm
+pkce = required
+dpop = required
 secret_sha256 = {"a" * 64}
 """
 
@@ -514,6 +526,8 @@ class TestClients:
             access_token_lifetime_seconds=62,
             refresh_token_lifetime_seconds=90 * 86_400,
             other_network=OtherNetwork.CONFIRM,
+            pkce=Policy.REQUIRED,
+            dpop=Policy.REQUIRED,
             secret_sha256="a" * 64,
         )
 
@@ -529,6 +543,8 @@ class TestClients:
             ("interval_seconds", "301"),
             ("interval_seconds", "soon"),
             ("other_network", "ask"),
+            ("pkce", "on"),
+            ("dpop", "no"),
             ("device_code_lifetime_seconds", "86401"),
             ("access_token_lifetime_seconds", "1"),
             ("secret_sha256", "secret"),
@@ -915,6 +931,8 @@ class TestDevelopmentIni:
             "secret_argon2",
             "device_flow",
             "other_network",
+            "pkce",
+            "dpop",
         }
         lines = "".join(f"{name} = {text}\n" for name, text in shown.items() if text)
         path = ini_of(tmp_path, f"[client:difyctl]\nname = difyctl\nscopes = full\n{lines}")

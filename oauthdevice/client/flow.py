@@ -5,8 +5,10 @@ and passes each Pending on. So blocking and asynchronous callers share every rul
 """
 
 import base64
+import hashlib
+import secrets
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TypeVar
 from urllib.parse import quote_plus
@@ -96,17 +98,21 @@ class Flow:
         return self.metadata
 
     def start(self, scope: str, device_label: str | None, extra: Mapping[str, str]) -> Steps[StartedLogin]:
-        """RFC 8628 §3.1."""
+        """RFC 8628 §3.1, with PKCE (RFC 7636) where the server knows it."""
         server = yield from self.discover()
-        form = {"scope": scope, "device_label": device_label or "", **extra}
+        verifier = secrets.token_urlsafe(32) if "S256" in server.code_challenge_methods else None
+        form = {"scope": scope, "device_label": device_label or "", **_challenge(verifier), **extra}
         request = self._post(server.device_authorization_endpoint, {k: v for k, v in form.items() if v})
         members = yield from self._members(request)
-        return read_started(members, scope, self.clock(), self.insecure)
+        return replace(read_started(members, scope, self.clock(), self.insecure), code_verifier=verifier)
 
     def wait(self, started: StartedLogin) -> Steps[Tokens]:
         """RFC 8628 §3.4, §3.5: until the person decided or the code expired; nothing is sent after that."""
         server = yield from self.discover()
-        request = self._post(server.token_endpoint, {"grant_type": DEVICE_GRANT, "device_code": started.device_code})
+        form = {"grant_type": DEVICE_GRANT, "device_code": started.device_code}
+        if started.code_verifier is not None:
+            form["code_verifier"] = started.code_verifier
+        request = self._post(server.token_endpoint, form)
         pace, trouble = Pace(started.interval), None
         while (left := started.deadline - self.clock()) > LAST_CALL_SECONDS:
             yield Pause(min(pace.wait_seconds, left - LAST_CALL_SECONDS), trouble)
@@ -213,6 +219,15 @@ class Flow:
         pair = f"{quote_plus(self.client_id)}:{quote_plus(self.client_secret)}"
         headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
         return Request("POST", url, form, headers)
+
+
+def _challenge(verifier: str | None) -> dict[str, str]:
+    """RFC 7636 §4.3."""
+    if verifier is None:
+        return {}
+    digest = hashlib.sha256(verifier.encode("ascii")).digest()
+    challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode("ascii")
+    return {"code_challenge": challenge, "code_challenge_method": "S256"}
 
 
 def _outcome(sent_back: Reply | Fault | None) -> Reply | Fault:

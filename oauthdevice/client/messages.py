@@ -72,6 +72,8 @@ class StartedLogin:
     deadline: float = field(repr=False)
     # What was asked for; what is granted stands in the tokens.
     scope: str = ""
+    # RFC 7636: without it, nobody else can poll. None where the server does not know it.
+    code_verifier: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,8 @@ class ServerMetadata:
     sessions_endpoint: str | None = None
     # None: not told, which means client_secret_basic (RFC 8414 §2).
     token_endpoint_auth_methods: tuple[str, ...] | None = None
+    # RFC 7636; empty: the server does not know it.
+    code_challenge_methods: tuple[str, ...] = ()
 
 
 def read_metadata(members: Members, issuer: str, insecure: bool) -> ServerMetadata:
@@ -38,6 +40,7 @@ def read_metadata(members: Members, issuer: str, insecure: bool) -> ServerMetada
     if token is None:
         raise BadAnswer("the server's metadata has no token_endpoint")
     methods = members.get("token_endpoint_auth_methods_supported")
+    challenges = members.get("code_challenge_methods_supported")
     return ServerMetadata(
         device_authorization_endpoint=device,
         token_endpoint=token,
@@ -45,4 +48,5 @@ def read_metadata(members: Members, issuer: str, insecure: bool) -> ServerMetada
         account_endpoint=address("account_endpoint"),
         sessions_endpoint=address("sessions_endpoint"),
         token_endpoint_auth_methods=tuple(map(str, methods)) if isinstance(methods, list) else None,
+        code_challenge_methods=tuple(map(str, challenges)) if isinstance(challenges, list) else (),
     )

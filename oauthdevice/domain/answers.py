@@ -9,20 +9,24 @@ from .subjects import Account, ExternalSubject, Subject
 
 @dataclass(frozen=True, slots=True)
 class NewTokens:
-    """Tokens in clear, on their way out. `refresh_token` is None where the client gets none."""
+    """Tokens in clear, on their way out. `refresh_token` is None where the client gets none.
+
+    `jkt` is the thumbprint of the key that they are bound to, None where it is none.
+    """
 
     access_token: str
     refresh_token: str | None
     issued_at: datetime
     expires_at: datetime
     scopes: frozenset[str]
+    jkt: str | None
 
 
 def token_answer(tokens: NewTokens, token_id: str, subject: Subject, account: Account | None) -> dict[str, Any]:
     """RFC 6749 §5.1 with the members of the original dialect (DESIGN.md §2.4)."""
     answer: dict[str, Any] = {
         "access_token": tokens.access_token,
-        "token_type": "Bearer",
+        "token_type": token_type(tokens.jkt),
         "expires_in": int((tokens.expires_at - tokens.issued_at).total_seconds()),
         "scope": " ".join(sorted(tokens.scopes)),
         "token": tokens.access_token,
@@ -33,6 +37,11 @@ def token_answer(tokens: NewTokens, token_id: str, subject: Subject, account: Ac
     if tokens.refresh_token is not None:
         answer["refresh_token"] = tokens.refresh_token
     return answer
+
+
+def token_type(jkt: str | None) -> str:
+    """RFC 6750 §6.1.1, or RFC 9449 §5 for what is bound to a key."""
+    return "Bearer" if jkt is None else "DPoP"
 
 
 def identity_answer(subject: Subject, account: Account | None) -> dict[str, Any]:

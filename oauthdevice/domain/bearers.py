@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from .audit import Audit, Event
 from .credentials import credential_digest, is_credential
+from .dpop import BoundTokenRefused, DPoP, SentProof
 from .errors import InvalidToken
 from .rate_limits import RateLimits, network
 from .sessions import Session, TokenPrefixes, facts
@@ -53,6 +54,7 @@ class Bearers:
         sessions: "SessionStore",
         cache: "TokenCache",
         limits: RateLimits,
+        dpop: DPoP,
         prefixes: TokenPrefixes,
         audit: Audit,
         clock: "Clock",
@@ -60,6 +62,7 @@ class Bearers:
         self._sessions = sessions
         self._cache = cache
         self._limits = limits
+        self._dpop = dpop
         self._prefixes = (prefixes.account, prefixes.external)
         self._audit = audit
         self._clock = clock
@@ -69,9 +72,30 @@ class Bearers:
 
         Raises InvalidToken, RateLimited, StoreUnavailable. Source: RFC 6750 §3.1.
         """
-        bearer = self.inspect(token, guesser=f"address {network(address)}")
+        bearer = self.inspect(token, guesser=_guesser(address))
         if bearer is None:
             raise InvalidToken()
+        if bearer.session.jkt is not None:
+            self._limits.hit("bearer", _guesser(address))
+            raise BoundTokenRefused("The access token is bound to a key. Send it as DPoP.", detail="sent as Bearer")
+        self._limits.hit("bearer", bearer.session.id)
+        return bearer
+
+    def authenticate_bound(self, token: str, address: str, proof: SentProof | None) -> Bearer:
+        """As `authenticate`, for a token that was sent with a proof of the key that it is bound to.
+
+        Whoever has stolen it counts among those who guess, and not against its owner.
+        Raises BoundTokenRefused, RateLimited, StoreUnavailable. Source: RFC 9449 §7.1.
+        """
+        bearer = self.inspect(token, guesser=_guesser(address))
+        if bearer is None:
+            raise BoundTokenRefused(InvalidToken.description, detail="unknown")
+        try:
+            self._dpop.check_token(bearer.session.jkt, token, proof)
+        except BoundTokenRefused as error:
+            if not error.nonce:
+                self._limits.hit("bearer", _guesser(address))
+            raise
         self._limits.hit("bearer", bearer.session.id)
         return bearer
 
@@ -117,3 +141,7 @@ class Bearers:
         if isinstance(bearer.session.subject, AccountSubject) and not (account and account.active):
             return None
         return bearer
+
+
+def _guesser(address: str) -> str:
+    return f"address {network(address)}"

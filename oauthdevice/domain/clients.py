@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -15,13 +16,22 @@ from .other_network import OtherNetwork
 from .rate_limits import RateLimits, network
 
 
+class Policy(Enum):
+    """What a client has of a protection that it must bring itself. OFF: what it sends of it is ignored."""
+
+    OFF = "off"
+    ALLOWED = "allowed"
+    REQUIRED = "required"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Client:
     """A client as the ini declares it in `[client:CLIENT_ID]`. Lifetimes and interval in seconds.
 
     `secret_sha256` and `secret_argon2` are digests of the secret of a confidential client; with
     neither it is public. `refresh` lets it have refresh tokens, `device_flow` lets it sign in.
-    `other_network` is what it takes to approve it from another network than its tool asked from.
+    `other_network` is what it takes to approve it from another network than its tool asked from. `pkce` (RFC 7636)
+    keeps a stolen device_code from being redeemed, `dpop` (RFC 9449) a stolen token from being used.
     """
 
     client_id: str
@@ -34,6 +44,8 @@ class Client:
     refresh: bool = False
     device_flow: bool = True
     other_network: OtherNetwork = OtherNetwork.WARN
+    pkce: Policy = Policy.ALLOWED
+    dpop: Policy = Policy.ALLOWED
     secret_sha256: str | None = None
     secret_argon2: str | None = None
 

@@ -52,7 +52,8 @@ class AuthorizationRequest:
     `id` is public: it becomes the token_id. `scopes` are empty where none were requested.
     `device_label` is what the device claims, None where it claims nothing. `address` is where the
     request came from. `confirmation_number` is what the tool shows and the person may have to type;
-    None where the client has no use for one.
+    None where the client has no use for one. `code_challenge` is that of PKCE, None without.
+    `jkt` is the thumbprint of the key that it is bound to from its start (RFC 9449), None without.
     """
 
     id: str
@@ -62,6 +63,13 @@ class AuthorizationRequest:
     address: str
     lifetime_seconds: int
     confirmation_number: str | None = None
+    code_challenge: str | None = None
+    jkt: str | None = None
+
+    @property
+    def poller(self) -> str:
+        """Who may poll, as the store compares it: see `poller`."""
+        return poller(self.client_id, self.code_challenge, self.jkt)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +106,16 @@ class DeviceAuthorization:
     def is_expired(self, now: datetime) -> bool:
         """True from `expires_at` on."""
         return now >= self.expires_at
+
+
+def poller(client_id: str, code_challenge: str | None, jkt: str | None) -> str:
+    """Who polls: the client, the challenge whose verifier it knows, and the key that it has proved.
+
+    A poll of anybody else stamps nothing: it must not slow down whom they robbed.
+    """
+    if code_challenge is None and jkt is None:
+        return client_id
+    return f"{client_id} {code_challenge or ''} {jkt or ''}"
 
 
 def spacing_seconds(interval_seconds: int) -> float:

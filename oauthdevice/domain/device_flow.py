@@ -5,18 +5,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from . import codes
+from . import codes, pkce
 from .audit import Audit, AuditEvent, Event
-from .clients import Client, ClientCredentials, Clients
+from .clients import Client, ClientCredentials, Clients, Policy
 from .device_authorization import (
     AuthorizationRequest,
     DeviceAuthorization,
     State,
     Verdict,
+    poller,
     slow_down,
     spacing_seconds,
     verdict,
 )
+from .dpop import DPoP, SentProof, SignedProof
 from .errors import (
     AccessDenied,
     AuthorizationPending,
@@ -42,12 +44,19 @@ TRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StartRequest:
-    """A device authorization request (RFC 8628 §3.1). `scope` is as on the wire, "" for none."""
+    """A device authorization request (RFC 8628 §3.1). `scope` is as on the wire, "" for none.
+
+    The challenge is that of RFC 7636 §4.3; `dpop_jkt` and `proof` are those of RFC 9449 §10.
+    """
 
     credentials: ClientCredentials
     scope: str
     device_label: str | None
     address: str
+    code_challenge: str | None = None
+    code_challenge_method: str | None = None
+    dpop_jkt: str | None = None
+    proof: SentProof | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,7 @@ class DeviceFlow:
         clients: Clients,
         limits: RateLimits,
         redeemer: Redeemer,
+        dpop: DPoP,
         user_code_key: bytes,
         scopes: Scopes,
         audit: Audit,
@@ -80,6 +90,7 @@ class DeviceFlow:
         self._clients = clients
         self._limits = limits
         self._redeemer = redeemer
+        self._dpop = dpop
         self._user_code_key = user_code_key
         self._scopes = scopes
         self._audit = audit
@@ -89,13 +100,15 @@ class DeviceFlow:
     def start(self, request: StartRequest) -> Started:
         """A new pending device authorization.
 
-        Raises InvalidClient, InvalidScope, RateLimited, UserCodesExhausted, StoreUnavailable.
+        Raises InvalidClient, InvalidScope, InvalidRequest, InvalidDPoPProof, RateLimited, UserCodesExhausted,
+        StoreUnavailable.
         Source: RFC 8628 §3.1, §3.2.
         """
         client = self._clients.authenticate(request.credentials)
         if not client.device_flow:
             raise UnauthorizedClient()
         scopes = self._scopes.requested(request.scope, client.scopes)
+        challenge = pkce.asked_challenge(client.pkce, request.code_challenge, request.code_challenge_method)
         self._limits.hit("code", network(request.address))
         wanted = AuthorizationRequest(
             id=str(uuid.uuid4()),
@@ -105,6 +118,8 @@ class DeviceFlow:
             address=request.address,
             lifetime_seconds=client.device_code_lifetime_seconds,
             confirmation_number=new_confirmation_number() if client.other_network is OtherNetwork.CONFIRM else None,
+            code_challenge=challenge,
+            jkt=self._dpop.key_at_start(client.dpop, request.dpop_jkt, request.proof),
         )
         started = self._audit.drawn_up(
             Event.STARTED,
@@ -146,32 +161,65 @@ class DeviceFlow:
             return device_code, user_code, waiting
         raise UserCodesExhausted(detail=f"no free user_code in {TRIES} draws")
 
-    def poll(self, client: Client, device_code: str, address: str, wait_seconds: float = 0) -> dict[str, Any]:
+    def poll(
+        self,
+        client: Client,
+        device_code: str,
+        address: str,
+        wait_seconds: float = 0,
+        *,
+        code_verifier: str | None = None,
+        proof: SentProof | None = None,
+    ) -> dict[str, Any]:
         """The token answer (DESIGN.md §2.4), or the error that says why there is none yet.
 
         `wait_seconds`: how long the client would rather wait for the decision than be told that there is none.
-        Raises InvalidGrant, ExpiredToken, AccessDenied, AuthorizationPending, SlowDown, RateLimited,
-        Unavailable. Source: RFC 8628 §3.4, §3.5.
+        Who has stolen the device_code and not what belongs to it is refused before anything is told, at each poll;
+        the authorization goes on as if they had not been there.
+        Raises InvalidGrant, InvalidDPoPProof, ExpiredToken, AccessDenied, AuthorizationPending, SlowDown,
+        RateLimited, Unavailable. Source: RFC 8628 §3.4, §3.5.
         """
         if not codes.is_device_code(device_code):
             raise InvalidGrant(detail="malformed")
-        handle = _handle(device_code)
+        # Before the poll is stamped: whoever is told a nonce comes back at once.
+        proved = self._dpop.read(client.dpop, proof)
+        handle, who = _handle(device_code), _pollers(client, code_verifier, proved)
         if wait_seconds and self._held_polls.bounded(wait_seconds):
             with self._held_polls.reading():
-                stored = self._store.touch(handle, client.client_id)
+                stored = self._store.touch(handle, *who)
+            jkt = self._key(stored, client, code_verifier, proved, address)
             if stored is not None:
                 stored = self._hold(stored, client, wait_seconds)
         else:
-            stored = self._store.touch(handle, client.client_id)
+            stored = self._store.touch(handle, *who)
+            jkt = self._key(stored, client, code_verifier, proved, address)
         for _ in range(TRIES):
             if stored is None:
                 self._limits.hit("token_unknown", network(address))
                 raise InvalidGrant(detail="unknown")
-            answer = self._answer(stored, client, device_code, address)
+            answer = self._answer(stored, client, device_code, address, jkt)
             if answer is not None:
                 return answer
-            stored = self._store.touch(handle, client.client_id)
+            stored = self._store.touch(handle, *who)
         raise lost_every_race()
+
+    def _key(
+        self, stored: Stored | None, client: Client, code_verifier: str | None, proved: SignedProof | None, address: str
+    ) -> str | None:
+        """The key that the tokens of this poll are bound to; None for none.
+
+        Raises InvalidGrant, InvalidDPoPProof, RateLimited for a poll that is to be told nothing.
+        """
+        if stored is None or stored.record.request.client_id != client.client_id:
+            return None
+        request = stored.record.request
+        try:
+            pkce.check_verifier(client.pkce, request.code_challenge, code_verifier)
+            return self._dpop.key_at_poll(client.dpop, request.jkt, proved)
+        except InvalidGrant:
+            # As with an unknown code: whoever tries is slowed down, and the code is not.
+            self._limits.hit("token_unknown", network(address))
+            raise
 
     def _hold(self, stored: Stored, client: Client, seconds: float) -> Stored | None:
         """The record as soon as it is decided, or as it is after so many seconds.
@@ -189,11 +237,13 @@ class DeviceFlow:
                     break
         return looked
 
-    def _answer(self, stored: Stored, client: Client, device_code: str, address: str) -> dict[str, Any] | None:
+    def _answer(
+        self, stored: Stored, client: Client, device_code: str, address: str, jkt: str | None
+    ) -> dict[str, Any] | None:
         """The token answer or the error of one poll; None where a race was lost and must be run again."""
         told = verdict(stored.record, client.client_id, stored.now, on_time=stored.on_time)
         if told is Verdict.REDEEM:
-            return self._redeemer.redeem(stored, client, device_code, address)
+            return self._redeemer.redeem(stored, client, device_code, address, jkt)
         if told is Verdict.CONSUMED:
             return self._redeemer.redeliver(stored, device_code, address)
         if told is Verdict.EXPIRED:
@@ -211,6 +261,15 @@ class DeviceFlow:
             return True
         spacing = spacing_seconds(slowed.interval_seconds)
         return self._store.swap(stored, slowed, spacing_seconds=spacing) is not None
+
+
+def _pollers(client: Client, code_verifier: str | None, proved: SignedProof | None) -> tuple[str, str]:
+    """Who polls, with the key that they proved and without."""
+    challenge = None
+    if code_verifier is not None and client.pkce is not Policy.OFF:
+        challenge = pkce.challenge_of(code_verifier)
+    keyless = poller(client.client_id, challenge, None)
+    return poller(client.client_id, challenge, proved.thumbprint) if proved else keyless, keyless
 
 
 def _is_pending(stored: Stored, client: Client) -> bool:

@@ -112,8 +112,9 @@ class InsufficientScope(DomainError):
     error = "insufficient_scope"
     description = "The access token does not have the scope that this needs."
 
-    def __init__(self, scope: str) -> None:
+    def __init__(self, scope: str, scheme: str = "Bearer") -> None:
         super().__init__(scope=scope)
+        self.scheme = scheme
 
 
 class LoginRequired(DomainError):

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .answers import identity_answer
+from .answers import identity_answer, token_type
 from .audit import Audit, Event
 from .bearers import Bearer, Bearers
 from .clients import ClientCredentials, Clients
@@ -77,7 +77,7 @@ class Introspection:
         return {
             **self._of_session(bearer.session),
             "scope": " ".join(sorted(bearer.scopes)),
-            "token_type": "Bearer",
+            "token_type": token_type(bearer.session.jkt),
             "exp": int(bearer.expires_at.timestamp()),
             "iat": int(bearer.issued_at.timestamp()),
         }
@@ -102,4 +102,6 @@ class Introspection:
             "token_id": session.id,
             "device_label": session.label,
             **identity_answer(subject, session.account),
+            # RFC 9449 §6.2: whoever asks has to check the proof.
+            **({} if session.jkt is None else {"cnf": {"jkt": session.jkt}}),
         }

@@ -59,8 +59,10 @@ class AuthorizationStore(Protocol):
     ) -> int:
         """Store record, user_code index and a waiting `event`, all or none; how many wait now. Raises UserCodeTaken."""
 
-    def touch(self, handle: Handle, client_id: str) -> Stored | None:
-        """The record as it was, this poll stamped if it is on time and of the client that started it.
+    def touch(self, handle: Handle, poller: str, keyless: str = "") -> Stored | None:
+        """The record as it was, this poll stamped if it is on time and of the `poller` that the request names.
+
+        `keyless` is the same poller without its key, for a request that names none.
 
         None, and nothing written, for an unknown code.
         """

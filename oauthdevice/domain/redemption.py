@@ -55,8 +55,10 @@ class Redeemer:
         self._meter = meter
         self._clock = clock
 
-    def redeem(self, seen: Stored, client: Client, device_code: str, address: str) -> dict[str, Any] | None:
-        """The token answer, or None where another poll was faster.
+    def redeem(
+        self, seen: Stored, client: Client, device_code: str, address: str, jkt: str | None
+    ) -> dict[str, Any] | None:
+        """The token answer, or None where another poll was faster. `jkt` is the key that the tokens are bound to.
 
         Raises AccessDenied where the subject may no longer sign in, StoreUnavailable.
         """
@@ -64,7 +66,7 @@ class Redeemer:
         if leased is None:
             return None
         try:
-            answer = self._mint(leased, client)
+            answer = self._mint(leased, client, jkt)
         except StaleLease:
             return None
         except AccessDenied as error:
@@ -147,7 +149,7 @@ class Redeemer:
             raise AccessDenied(detail="the account is not active")
         return account
 
-    def _mint(self, leased: Stored, client: Client) -> dict[str, Any]:
+    def _mint(self, leased: Stored, client: Client, jkt: str | None) -> dict[str, Any]:
         record = leased.record
         subject = record.subject
         if subject is None:
@@ -174,8 +176,8 @@ class Redeemer:
             token_expires_at=token_expires_at,
             notify=self._notify,
             language=record.language,
+            jkt=jkt,
         )
         self._sessions.mint(order)
-        return token_answer(
-            NewTokens(token, refresh_token, issued_at, token_expires_at, record.granted), order.id, subject, account
-        )
+        tokens = NewTokens(token, refresh_token, issued_at, token_expires_at, record.granted, jkt)
+        return token_answer(tokens, order.id, subject, account)

@@ -10,6 +10,7 @@ from .answers import NewTokens, token_answer
 from .audit import Audit, Event
 from .clients import Client
 from .credentials import credential_digest, is_credential, new_credential
+from .dpop import DPoP, SentProof
 from .errors import EmailBelongsToAccount, InvalidGrant, SSOFailed
 from .external_subjects import ExternalSubjects
 from .keys import seal, unseal
@@ -35,6 +36,7 @@ class Refresher:
         scopes: Scopes,
         prefixes: TokenPrefixes,
         limits: RateLimits,
+        dpop: DPoP,
         redelivery_seconds: int,
         audit: Audit,
         clock: Clock,
@@ -44,14 +46,18 @@ class Refresher:
         self._scopes = scopes
         self._prefixes = prefixes
         self._limits = limits
+        self._dpop = dpop
         self._redelivery_seconds = redelivery_seconds
         self._audit = audit
         self._clock = clock
 
-    def refresh(self, client: Client, refresh_token: str, scope: str, address: str) -> dict[str, Any]:
+    def refresh(
+        self, client: Client, refresh_token: str, scope: str, address: str, proof: SentProof | None = None
+    ) -> dict[str, Any]:
         """The token answer with a new pair. `scope` may narrow the access token, "" keeps all.
 
-        Raises InvalidGrant, InvalidScope, RateLimited, StoreUnavailable.
+        What is bound to a key stays bound to it, and takes a proof of it each time (RFC 9449 §5).
+        Raises InvalidGrant, InvalidDPoPProof, InvalidScope, RateLimited, StoreUnavailable.
         """
         if not is_credential(refresh_token, self._prefixes.refresh):
             raise InvalidGrant(_INVALID, detail="malformed")
@@ -59,6 +65,7 @@ class Refresher:
         session = self._sessions.by_refresh_token(digest)
         if session is None or session.client_id != client.client_id or session.expires_at <= self._clock():
             raise InvalidGrant(_INVALID, detail="unknown, ended or of another client")
+        self._dpop.key_at_refresh(client.dpop, session.jkt, proof)
         self._limits.hit("bearer", f"refresh {session.id}")
         self._check_subject(session)
         tokens = self._new_tokens(session, client, self._scopes.narrowed(scope, session.scopes))
@@ -102,6 +109,7 @@ class Refresher:
             # The session has an end that no refresh moves.
             expires_at=min(now + lifetime, session.expires_at),
             scopes=scopes,
+            jkt=session.jkt,
         )
 
 

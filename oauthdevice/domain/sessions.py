@@ -43,7 +43,8 @@ class NewSession:
     where the client gets no refresh token; `expires_at` is the end of the session, with every
     refresh, and `token_expires_at` that of its first access token. `address` is where the device
     asked from, "" where that is unknown. With `notify` its owner is told by mail if the device is new, in
-    `language`, the locale of whoever approved, where that is known.
+    `language`, the locale of whoever approved, where that is known. `jkt` is the thumbprint of the key that its tokens
+    are bound to (RFC 9449), None where it is none.
     """
 
     id: str
@@ -61,6 +62,7 @@ class NewSession:
     address: str = ""
     notify: bool = False
     language: str | None = None
+    jkt: str | None = None
 
     @property
     def device_key(self) -> str | None:
@@ -76,7 +78,8 @@ class Session:
     """A session as it is stored. `account` is None for an external subject.
 
     `prefix` is how its tokens begin. `last_used_at` is None until it is used. `label` is what the device
-    calls itself, `name` what the person calls it; `address` is where it asked from. Each may be None.
+    calls itself, `name` what the person calls it; `address` is where it asked from. `jkt` is the
+    thumbprint of the key that its tokens are bound to. Each may be None.
     """
 
     id: str
@@ -91,6 +94,7 @@ class Session:
     expires_at: datetime
     name: str | None = None
     address: str | None = None
+    jkt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from typing import Any
 
 from .clients import Client, ClientCredentials, Clients
 from .device_flow import DeviceFlow
+from .dpop import SentProof
 from .errors import (
     ExpiredToken,
     InvalidClient,
@@ -21,11 +22,11 @@ REFRESH_GRANT = "refresh_token"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenRequest:
-    """A request at the token endpoint (RFC 8628 §3.4, RFC 6749 §6). Absent parameters are None.
+    """A request at the token endpoint (RFC 8628 §3.4, RFC 7636 §4.5, RFC 6749 §6). Absent parameters are None.
 
     `original_dialect` marks the JSON form without grant_type: it means the device grant, and its
     client knows only the four errors of RFC 8628 §3.5. `wait_seconds` is how long the client would rather
-    wait for a decision than hear that there is none.
+    wait for a decision than hear that there is none. `proof` is that of RFC 9449 §5.
     """
 
     credentials: ClientCredentials
@@ -36,6 +37,8 @@ class TokenRequest:
     scope: str = ""
     original_dialect: bool = False
     wait_seconds: float = 0
+    code_verifier: str | None = None
+    proof: SentProof | None = None
 
 
 class TokenEndpoint:
@@ -68,11 +71,18 @@ class TokenEndpoint:
         if grant_type == DEVICE_GRANT:
             if request.device_code is None:
                 raise InvalidRequest("Missing parameter: device_code.")
-            return self._device_flow.poll(client, request.device_code, request.address, request.wait_seconds)
+            return self._device_flow.poll(
+                client,
+                request.device_code,
+                request.address,
+                request.wait_seconds,
+                code_verifier=request.code_verifier,
+                proof=request.proof,
+            )
         if grant_type == REFRESH_GRANT:
             if not client.refresh:
                 raise UnauthorizedClient()
             if request.refresh_token is None:
                 raise InvalidRequest("Missing parameter: refresh_token.")
-            return self._refresher.refresh(client, request.refresh_token, request.scope, request.address)
+            return self._refresher.refresh(client, request.refresh_token, request.scope, request.address, request.proof)
         raise UnsupportedGrantType()

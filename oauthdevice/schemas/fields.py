@@ -75,6 +75,30 @@ class DeviceCode(Field):
     validator = staticmethod(_matches(r"[\x20-\x7e]{1,256}"))
 
 
+class CodeChallenge(Field):
+    """RFC 7636 §4.2: a SHA-256, in base64url without padding."""
+
+    validator = staticmethod(_matches(r"[A-Za-z0-9_-]{43}"))
+
+
+class CodeChallengeMethod(Field):
+    """RFC 7636 §4.3. Which ones there are is the domain's to say."""
+
+    validator = staticmethod(_matches(r"[\x21-\x7e]{1,32}"))
+
+
+class CodeVerifier(Field):
+    """RFC 7636 §4.1: 43 to 128 unreserved characters."""
+
+    validator = staticmethod(_matches(r"[A-Za-z0-9._~-]{43,128}"))
+
+
+class Thumbprint(Field):
+    """RFC 7638, with SHA-256: base64url without padding (RFC 9449 §10)."""
+
+    validator = staticmethod(_matches(r"[A-Za-z0-9_-]{43}"))
+
+
 class Token(Field):
     """Any short text; whether it has the form of one of ours is the domain's to say."""
 

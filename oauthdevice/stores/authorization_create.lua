@@ -4,7 +4,7 @@
 -- is to wait here.
 -- ARGV[1] record (JSON text), ARGV[2] spacing between polls (milliseconds),
 -- ARGV[3] lifetime of both keys (milliseconds), ARGV[4] added to the clock (milliseconds, 0 outside tests),
--- ARGV[5] digest that names the record, ARGV[6] client that may poll it,
+-- ARGV[5] digest that names the record, ARGV[6] who may poll it,
 -- ARGV[7] id of the audit row, ARGV[8] audit row (JSON text), both with KEYS[3] alone.
 -- Returns nil and writes nothing where the index is taken; else how many audit rows wait in KEYS[3] now, or 0.
 if not redis.call('SET', KEYS[2], ARGV[5], 'NX', 'PX', ARGV[3]) then

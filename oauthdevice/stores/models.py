@@ -126,6 +126,8 @@ class SessionRow(Base):
     name: Mapped[str | None] = mapped_column(String(128))
     # Where the device asked from. NULL: unknown.
     address: Mapped[str | None] = mapped_column(String(64))
+    # The thumbprint (RFC 7638) of the key that its tokens are bound to. NULL: of none.
+    jkt: Mapped[str | None] = mapped_column(String(43))
     scopes: Mapped[str] = mapped_column(Text)
     prefix: Mapped[str] = mapped_column(String(16))
     created_at: Mapped[datetime] = mapped_column(UTCDateTime)

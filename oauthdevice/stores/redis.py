@@ -91,9 +91,9 @@ class RedisAuthorizationStore:
     ) -> int:
         record = _dump(DeviceAuthorization(request=request, issued_at=_EPOCH, interval_seconds=interval_seconds))
         lifetime = (request.lifetime_seconds + RETENTION_SECONDS) * 1000
-        spacing, client_id = int(spacing_seconds * 1000), request.client_id
+        spacing = int(spacing_seconds * 1000)
         keys = [self._record_key(handle), self._index_key(handle.shard, user_code_digest)]
-        arguments: list[Any] = [record, spacing, lifetime, self._offset(), handle.digest, client_id]
+        arguments: list[Any] = [record, spacing, lifetime, self._offset(), handle.digest, request.poller]
         if event is not None and self._is_one_node:
             keys, arguments = [*keys, self._waiting_key], [*arguments, *dump_event(event)]
         waiting = self._create(keys, arguments)
@@ -104,8 +104,8 @@ class RedisAuthorizationStore:
         return cast("int", waiting)
 
     @unavailable
-    def touch(self, handle: Handle, client_id: str) -> Stored | None:
-        found = self._touch([self._record_key(handle)], [client_id, self._offset()])
+    def touch(self, handle: Handle, poller: str, keyless: str = "") -> Stored | None:
+        found = self._touch([self._record_key(handle)], [poller, self._offset(), keyless])
         if found is None:
             return None
         text, issued_at, now, on_time = found
@@ -276,6 +276,8 @@ def _dump(record: DeviceAuthorization) -> str:
     }
     rare = {
         "confirmation_number": request.confirmation_number,
+        "code_challenge": request.code_challenge,
+        "jkt": request.jkt,
         "approval_id": record.approval_id,
         "wrong_numbers": record.wrong_numbers,
         "language": record.language,
@@ -299,6 +301,8 @@ def _load(text: str, issued_at: datetime) -> DeviceAuthorization:
             address=data["address"],
             lifetime_seconds=data["lifetime"],
             confirmation_number=data.get("confirmation_number"),
+            code_challenge=data.get("code_challenge"),
+            jkt=data.get("jkt"),
         ),
         issued_at=issued_at,
         interval_seconds=data["interval"],

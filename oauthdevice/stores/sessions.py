@@ -295,6 +295,7 @@ def _fill(row: SessionRow, order: NewSession) -> None:
     row.device_label = order.label
     row.address = order.address or None
     row.device_key = order.device_key
+    row.jkt = order.jkt
     row.scopes = " ".join(sorted(order.scopes))
     row.prefix = order.prefix
     row.created_at = order.issued_at
@@ -318,6 +319,7 @@ def _session(row: SessionRow, account: Account | None) -> Session:
         label=row.device_label,
         name=row.name,
         address=row.address,
+        jkt=row.jkt,
         scopes=frozenset(row.scopes.split()),
         prefix=row.prefix,
         created_at=row.created_at,

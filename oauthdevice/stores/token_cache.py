@@ -92,6 +92,7 @@ def _dump(bearer: Bearer) -> str:
                 "label": session.label,
                 "scopes": sorted(session.scopes),
                 "prefix": session.prefix,
+                "jkt": session.jkt,
                 "created_at": session.created_at.isoformat(),
                 "last_used_at": session.last_used_at and session.last_used_at.isoformat(),
                 "expires_at": session.expires_at.isoformat(),
@@ -116,6 +117,8 @@ def _load(entry: str) -> Bearer:
             label=session["label"],
             scopes=frozenset(session["scopes"]),
             prefix=session["prefix"],
+            # Not `get`: a release that knows no keys kept this as if it were bound to none.
+            jkt=session["jkt"],
             created_at=datetime.fromisoformat(session["created_at"]),
             last_used_at=datetime.fromisoformat(last_used_at) if last_used_at else None,
             expires_at=datetime.fromisoformat(session["expires_at"]),

@@ -10,7 +10,7 @@ from ..domain.device_flow import StartRequest
 from ..domain.token_endpoint import TokenRequest
 from ..schemas.account import approve_request, device_code_request, device_token_request, user_code_request
 from ..schemas.body import JSON, validate_body, validate_query
-from ..security import client_credentials, require_account
+from ..security import client_credentials, require_account, sent_proof
 from .service import OAuthService
 from .sign_ins_again import confirmation
 
@@ -38,6 +38,10 @@ def post_device_code(request: Request) -> dict[str, Any]:
             scope=request.validated["scope"],
             device_label=request.validated["device_label"],
             address=request.remote_addr or "",
+            code_challenge=request.validated["code_challenge"],
+            code_challenge_method=request.validated["code_challenge_method"],
+            dpop_jkt=request.validated["dpop_jkt"],
+            proof=sent_proof(request),
         )
     )
     page = f"{request.options.public_url}/device"
@@ -64,6 +68,8 @@ def post_device_token(request: Request) -> dict[str, Any]:
             address=request.remote_addr or "",
             grant_type=parameters["grant_type"],
             device_code=parameters["device_code"],
+            code_verifier=parameters["code_verifier"],
+            proof=sent_proof(request),
             refresh_token=parameters["refresh_token"],
             scope=parameters["scope"],
             original_dialect=request.environ["CONTENT_TYPE"] == JSON and parameters["grant_type"] is None,

@@ -12,6 +12,7 @@ from pyramid.response import Response
 
 from ..domain import errors
 from ..domain.audit import request_id
+from ..domain.dpop import ALGORITHMS, BoundTokenRefused, UseDPoPNonce
 from ..domain.undo import DeviceEnded, UndoExpired, UndoMalformed
 from ..schemas.body import BodyTooLarge, UnsupportedMediaType
 from .json_answers import json_answer
@@ -171,16 +172,26 @@ def _page(error: errors.DomainError, status: int, request: Request) -> Response:
 def _headers(error: errors.DomainError) -> dict[str, str]:
     if isinstance(error, errors.InvalidClient):
         return {"WWW-Authenticate": 'Basic realm="oauthdevice", charset="UTF-8"'}
+    if isinstance(error, UseDPoPNonce):
+        return {"DPoP-Nonce": error.nonce}
+    if isinstance(error, BoundTokenRefused):
+        # RFC 9449 §7.1, §9.
+        told = f'{_challenge("DPoP")}, error="{error.error}", error_description="{error.description}"'
+        return {"WWW-Authenticate": told} | ({"DPoP-Nonce": error.nonce} if error.nonce else {})
     if isinstance(error, errors.InvalidToken):
         # RFC 6750 §3.1: no error code where the request brought no token.
         told = "" if error.detail == "missing" else f', error="{error.error}", error_description="{error.description}"'
-        return {"WWW-Authenticate": f'Bearer realm="oauthdevice"{told}'}
+        return {"WWW-Authenticate": f"{_challenge('Bearer')}{told}"}
     if isinstance(error, errors.LoginRequired | errors.NoApproval):
         # RFC 9110 §15.5.2 asks for a challenge with every 401; a cookie has no registered scheme.
         return {"WWW-Authenticate": 'Session realm="oauthdevice"'}
     if isinstance(error, errors.InsufficientScope):
         told = f'error="{error.error}", error_description="{error.description}", scope="{error.members["scope"]}"'
-        return {"WWW-Authenticate": f'Bearer realm="oauthdevice", {told}'}
+        return {"WWW-Authenticate": f"{_challenge(error.scheme)}, {told}"}
     if isinstance(error, errors.RateLimited | errors.Unavailable):
         return {"Retry-After": str(error.retry_after_seconds)}
     return {}
+
+
+def _challenge(scheme: str) -> str:
+    return f'{scheme} realm="oauthdevice"' + (f', algs="{" ".join(ALGORITHMS)}"' if scheme == "DPoP" else "")

@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 from pyramid.config import Configurator
 from pyramid.request import Request
 
+from ..domain import pkce
+from ..domain.clients import Policy
+from ..domain.dpop import ALGORITHMS
 from ..domain.token_endpoint import DEVICE_GRANT, REFRESH_GRANT
 from ..settings import Settings
 from .service import OAuthService
@@ -40,7 +43,7 @@ def get_metadata(request: Request) -> dict[str, Any]:
     with_secret = ["client_secret_basic", "client_secret_post"]
     methods = ["none", *(with_secret if any(client.is_confidential for client in clients) else [])]
     grants = [DEVICE_GRANT, *([REFRESH_GRANT] if any(client.refresh for client in clients) else [])]
-    return {
+    metadata: dict[str, Any] = {
         "issuer": settings.public_url,
         "device_authorization_endpoint": f"{api}/oauth/device/code",
         "token_endpoint": f"{api}/oauth/device/token",
@@ -57,3 +60,8 @@ def get_metadata(request: Request) -> dict[str, Any]:
         "introspection_endpoint_auth_methods_supported": with_secret,
         "revocation_endpoint_auth_methods_supported": methods,
     }
+    if any(client.pkce is not Policy.OFF for client in clients):
+        metadata["code_challenge_methods_supported"] = [pkce.METHOD]
+    if any(client.dpop is not Policy.OFF for client in clients):
+        metadata["dpop_signing_alg_values_supported"] = list(ALGORITHMS)
+    return metadata

@@ -25,6 +25,7 @@ SSO = "SSO"
 CURL = {
     "client": '-u "$CLIENT_ID:$CLIENT_SECRET"',
     "bearer": '-H "Authorization: Bearer $TOKEN"',
+    "dpop": '-H "Authorization: DPoP $TOKEN" -H "DPoP: $PROOF"',
     "session": '-b "$COOKIE"',
     "csrf": '-H "X-CSRF-Token: $CSRF_TOKEN"',
     "approval": '-b "$COOKIE"',

@@ -29,6 +29,14 @@ name = CLI
 scopes = full apps:run
 refresh = on
 access_token_lifetime_seconds = 3600
+[client:careful]
+name = Careful
+scopes = full
+pkce = required
+[client:old]
+name = Old
+scopes = full
+pkce = off
 [client:difyctl]
 name = difyctl
 scopes = full
@@ -107,6 +115,19 @@ class TestOurServer:
         answer = login.call("GET", f"{world.settings.public_url}{API}/account", tokens.access_token)
         assert answer["account"]["id"] == person.account.id
 
+    @pytest.mark.parametrize("client_id", ["careful", "old"])
+    def test_proves_that_it_asked_for_the_code(self, world: World, connect: Connect, client_id: str) -> None:
+        """With PKCE, as the metadata tells that the server knows it; a client that may not use it is none the wiser."""
+        login = connect(client_id)
+        started = login.start()
+        assert started.code_verifier not in (None, repr(started))
+        world.person().allow(started.user_code)
+        thief = world.device(client_id)
+        thief.answer = {"device_code": started.device_code}
+        if client_id == "careful":
+            assert thief.poll().json["error"] == "invalid_grant"
+        assert login.wait(started).access_token.startswith("dfoa_")
+
     def test_is_told_the_number_that_the_page_asks_for(self, make_live: WorldMaker) -> None:
         """A client of `other_network = confirm`; the person is somewhere else, and types what the tool shows."""
         world = make_live(other_network="confirm")
@@ -160,7 +181,7 @@ class TestOurServer:
             if len(intervals) == 1:
                 # Somebody else polls with this code, at once: a copy of the program, say.
                 hasty.answer = {"device_code": started.device_code}
-                hasty.poll()
+                hasty.poll(code_verifier=started.code_verifier or "")
             if len(intervals) == 5:
                 world.person().allow(started.user_code)
 

@@ -13,6 +13,7 @@ from webtest import TestApp
 from oauthdevice.settings import SettingsError
 
 from ..factories import SECRET, World
+from ..key_holders import KeyHolder, ath
 from ..servers import CHECKOUT
 from .test_owner_ends_sessions import signed_in
 
@@ -32,8 +33,8 @@ def world(make: Any) -> World:
 
 
 @pytest.fixture
-def api(example: ModuleType, world: World) -> TestApp:
-    options = {
+def options(world: World) -> dict[str, str]:
+    return {
         "oauthdevice.mode": "development",
         "oauthdevice.public_url": world.settings.public_url,
         "oauthdevice.database_url": world.settings.database_url,
@@ -41,6 +42,10 @@ def api(example: ModuleType, world: World) -> TestApp:
         "oauthdevice.secret": SECRET,
         "oauthdevice.limit.bearer": "3/minute",
     }
+
+
+@pytest.fixture
+def api(example: ModuleType, options: dict[str, str]) -> TestApp:
     return TestApp(example.main({}, **options), extra_environ={"REMOTE_ADDR": "192.0.2.9"})
 
 
@@ -95,3 +100,57 @@ class TestAnotherApplication:
         answer = get(api, token)
         assert answer.json["error"] == "rate_limited"
         assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+class TestATokenThatIsBoundToAKey:
+    """RFC 9449, at an application that has an address of its own."""
+
+    ADDRESS = "https://api.example.com"
+
+    @pytest.fixture
+    def api(self, example: ModuleType, options: dict[str, str]) -> TestApp:
+        options = {**options, "oauthdevice.resource_url": self.ADDRESS}
+        return TestApp(example.main({}, **options), extra_environ={"REMOTE_ADDR": "192.0.2.9"})
+
+    @pytest.fixture
+    def tool(self, world: World) -> KeyHolder:
+        return KeyHolder(world)
+
+    def get(self, api: TestApp, token: str, proof: str, scheme: str = "DPoP") -> Any:
+        headers = {"Authorization": f"{scheme} {token}"} | ({"DPoP": proof} if proof else {})
+        return api.get("/apps?page=1", headers=headers, status="*")
+
+    def test_is_taken_with_a_proof_for_this_address(self, api: TestApp, tool: KeyHolder) -> None:
+        token = tool.signed_in()["access_token"]
+        proof = tool.proof("GET", "", htu=f"{self.ADDRESS}/apps", ath=ath(token))
+        assert self.get(api, token, proof).json["apps"] == []
+        # Once.
+        assert self.get(api, token, proof).json["error"] == "invalid_dpop_proof"
+
+    def test_is_refused_without_one(self, api: TestApp, tool: KeyHolder) -> None:
+        token = tool.signed_in()["access_token"]
+        for proof, scheme, error in (
+            ("", "DPoP", "invalid_dpop_proof"),
+            ("", "Bearer", "invalid_token"),
+            (tool.proof("GET", "/apps", ath=ath(token)), "DPoP", "invalid_dpop_proof"),
+        ):
+            answer = self.get(api, token, proof, scheme)
+            assert (answer.status_int, answer.json["error"]) == (401, error)
+            assert answer.headers["WWW-Authenticate"].startswith('DPoP realm="oauthdevice", algs="')
+
+    def test_takes_the_nonce_that_it_is_told(self, api: TestApp, tool: KeyHolder) -> None:
+        token = tool.signed_in()["access_token"]
+        claims = {"htu": f"{self.ADDRESS}/apps", "ath": ath(token), "iat": 0}
+        answer = self.get(api, token, tool.proof("GET", "", **claims))
+        assert (answer.status_int, answer.json["error"]) == (401, "use_dpop_nonce")
+        proof = tool.proof("GET", "", nonce=answer.headers["DPoP-Nonce"], **claims)
+        assert self.get(api, token, proof).status_int == 200
+
+    def test_without_the_scope_is_told_so_in_its_own_scheme(self, api: TestApp, world: World, tool: KeyHolder) -> None:
+        tool.ask(scope="workspace:read")
+        world.services.approvals.approve(tool.device.user_code, world.person().account, "192.0.2.7")
+        token = tool.poll().json["access_token"]
+        answer = self.get(api, token, tool.proof("GET", "", htu=f"{self.ADDRESS}/apps", ath=ath(token)))
+        assert (answer.status_int, answer.json["error"]) == (403, "insufficient_scope")
+        assert answer.headers["WWW-Authenticate"].startswith("DPoP ")
+        assert 'scope="apps:run"' in answer.headers["WWW-Authenticate"]

@@ -15,6 +15,7 @@ from oauthdevice.settings import SettingsError
 
 from ..conftest import WorldMaker
 from ..factories import SECRET, World
+from ..key_holders import KeyHolder, ath
 from ..servers import CHECKOUT
 
 PREFIX = "/sign-in"
@@ -79,6 +80,26 @@ class TestTheExample:
         headers = {"Authorization": f"Bearer {given['access_token']}"}
         assert notes.get("/api/notes", headers=headers).json["of"] == "grace@example.com"
         assert notes.get(f"{API}/account", headers=headers).json["workspaces"] == given["workspaces"]
+
+    def test_a_tool_proves_its_key_to_both(self, world: World, example: ModuleType, options: dict[str, str]) -> None:
+        """RFC 9449: to us below the prefix, and to the API of the company, which says where it is."""
+        options = {**options, "oauthdevice.resource_url": "http://localhost"}
+        notes = TestApp(example.main({}, **options), extra_environ={"HTTP_HOST": "localhost"})
+        tool, code, token = KeyHolder(world), "/openapi/v1/oauth/device/code", "/openapi/v1/oauth/device/token"
+        headers = {"DPoP": tool.proof("POST", code)}
+        told = notes.post(f"{PREFIX}{code}", {"client_id": "difyctl"}, headers=headers).json
+        allow(notes, told["user_code"])
+        form = {"grant_type": DEVICE_GRANT, "client_id": "difyctl", "device_code": told["device_code"]}
+        given = notes.post(f"{PREFIX}{token}", form, headers={"DPoP": tool.proof("POST", token)}).json
+        assert given["token_type"] == "DPoP"
+        for path, htu in (
+            ("/api/notes", "http://localhost/api/notes"),
+            (f"{API}/account", f"http://localhost{API}/account"),
+        ):
+            proof = tool.proof("GET", "", htu=htu, ath=ath(given["access_token"]))
+            headers = {"Authorization": f"DPoP {given['access_token']}", "DPoP": proof}
+            assert notes.get(path, headers=headers).status_int == 200
+            notes.get(path, headers={"Authorization": f"Bearer {given['access_token']}"}, status=401)
 
     def test_every_address_of_a_page_is_below_the_prefix(self, notes: TestApp) -> None:
         page = notes.get(f"{PREFIX}/device")

@@ -40,6 +40,7 @@ from ..factories import (
     Stranger,
     World,
 )
+from ..key_holders import KeyHolder
 from ..scripted_providers import ADA, CLIENT_ID, CLIENT_SECRET, ScriptedProvider
 from ..servers import RedisServer
 from .test_headers import _Markup, directives
@@ -231,6 +232,9 @@ class Reader:
             assert problems(self.document, told["content"][answer.content_type]["schema"], body) == []
         for name, header in told.get("headers", {}).items():
             schema = resolved(self.document, header)["schema"]
+            if name == "DPoP-Nonce" and body["error"] != "use_dpop_nonce":
+                assert name not in answer.headers
+                continue
             value = answer.headers[name]
             assert problems(self.document, schema, int(value) if schema["type"] == "integer" else value) == []
         for name in ("Retry-After", "WWW-Authenticate", "Location"):
@@ -286,6 +290,28 @@ class TestAStory:
         assert len({route[:2] for route in reader.seen}) == 8
         told = {error for *_, error in reader.seen}
         assert told == {"", "authorization_pending", "slow_down", "invalid_scope", "invalid_request", "invalid_token"}
+
+    def test_of_a_key(self, world: World, reader: Reader) -> None:
+        check, tool = reader.check, KeyHolder(world)
+        for proof in (tool.proof("GET", CODE), tool.proof("POST", CODE, iat=0), tool.proof("POST", CODE)):
+            answer = check(tool.post(CODE, {}, proof))
+        tool.device.answer = answer.json
+        for proof in ("", tool.proof("POST", TOKEN, iat=0), "nonsense", None):
+            check(tool.poll(proof))
+        world.person().allow(tool.device.user_code)
+        tokens = check(tool.poll()).json
+        token = tokens["access_token"]
+        for proof in ("", tool.proof("GET", ACCOUNT, iat=0), None):
+            check(tool.account(token, proof))
+        check(tool.account(token, scheme="Bearer"))
+        check(tool.refresh(tokens["refresh_token"]))
+        api = {"client_id": "api", "client_secret": SECRET}
+        for one in (token, tokens["refresh_token"]):
+            check(tool.device.http.post(INTROSPECT, {**api, "token": one}))
+        told = {error for *_, error in reader.seen}
+        assert told == {
+            "", "authorization_pending", "invalid_grant", "invalid_dpop_proof", "use_dpop_nonce", "invalid_token",
+        }  # fmt: skip
 
     def test_of_sessions_that_end(self, world: World, reader: Reader) -> None:
         check, person = reader.check, world.person().sign_in()

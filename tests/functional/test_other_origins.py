@@ -28,8 +28,8 @@ class TestAListedOrigin:
             "Access-Control-Allow-Origin": CONSOLE,
             "Access-Control-Allow-Credentials": "true",
             "Access-Control-Allow-Methods": "GET, POST, DELETE, OPTIONS",
-            "Access-Control-Allow-Headers": "Authorization, Content-Type, X-CSRF-Token",
-            "Access-Control-Expose-Headers": "Retry-After, WWW-Authenticate",
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, DPoP, X-CSRF-Token",
+            "Access-Control-Expose-Headers": "DPoP-Nonce, Retry-After, WWW-Authenticate",
             "Access-Control-Max-Age": "600",
         }
 

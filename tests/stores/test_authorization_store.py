@@ -16,7 +16,14 @@ import redis
 
 from oauthdevice.domain import codes
 from oauthdevice.domain.audit import AuditEvent
-from oauthdevice.domain.device_authorization import AuthorizationRequest, DeviceAuthorization, State, consume, lease
+from oauthdevice.domain.device_authorization import (
+    AuthorizationRequest,
+    DeviceAuthorization,
+    State,
+    consume,
+    lease,
+    poller,
+)
 from oauthdevice.domain.errors import StoreUnavailable, UserCodeTaken
 from oauthdevice.domain.ports import Handle, Stored
 from oauthdevice.domain.subjects import AccountSubject, ExternalSubject, Subject
@@ -124,6 +131,9 @@ class TestCreate:
             {"address": ""},
             {"client_id": 'a"b'},
             {"confirmation_number": "47"},
+            {"code_challenge": "c" * 43},
+            {"jkt": "k" * 43},
+            {"code_challenge": "c" * 43, "jkt": "k" * 43},
         ],
     )
     def test_whatever_was_asked_for_comes_back(self, over: Redis, parts: dict[str, Any]) -> None:
@@ -471,6 +481,59 @@ class TestKeys:
         keys = keys_in(world.redis)
         assert len(keys) > 3
         assert all(world.redis.pttl(key) > 0 for key in keys)
+
+
+CHALLENGE, KEY = "c" * 43, "k" * 43
+
+
+class TestWhoPolls:
+    """A poll of somebody else stamps nothing: the next one is on time."""
+
+    @pytest.mark.parametrize(
+        ("asked_for", "polled", "stamps"),
+        [
+            ({}, (None, None), True),
+            ({}, (CHALLENGE, None), False),
+            ({}, (None, KEY), True),
+            ({"code_challenge": CHALLENGE}, (CHALLENGE, None), True),
+            ({"code_challenge": CHALLENGE}, (CHALLENGE, KEY), True),
+            ({"code_challenge": CHALLENGE}, (None, None), False),
+            ({"code_challenge": CHALLENGE}, (None, KEY), False),
+            ({"code_challenge": CHALLENGE}, ("d" * 43, None), False),
+            ({"jkt": KEY}, (None, KEY), True),
+            ({"jkt": KEY}, (None, None), False),
+            ({"jkt": KEY}, (None, "l" * 43), False),
+            ({"jkt": KEY}, (KEY, None), False),
+            ({"jkt": KEY, "code_challenge": CHALLENGE}, (CHALLENGE, KEY), True),
+            ({"jkt": KEY, "code_challenge": CHALLENGE}, (CHALLENGE, None), False),
+            ({"jkt": KEY, "code_challenge": CHALLENGE}, (None, KEY), False),
+        ],
+    )
+    def test_is_who_began(
+        self, over: Redis, asked_for: dict[str, str], polled: tuple[str | None, str | None], stamps: bool
+    ) -> None:
+        over.create(**asked_for)
+        challenge, key = polled
+        client_id = request().client_id
+        with_key, keyless = poller(client_id, challenge, key), poller(client_id, challenge, None)
+        on_time = []
+        for _ in range(2):
+            touched = over.store.touch(handle(1), with_key, keyless)
+            assert touched is not None
+            on_time.append(touched.on_time)
+        assert on_time == [True, not stamps]
+        assert (
+            over.store.touch(handle(1), poller("other", challenge, key), poller("other", challenge, None)) is not None
+        )
+
+    def test_a_record_that_lost_its_key_to_a_former_release_is_read(self, over: Redis) -> None:
+        """It writes back what it knows alone (see `_load`); the client then has to begin again."""
+        over.create(jkt=KEY, code_challenge=CHALLENGE)
+        (name,) = keys_in(over.client, "*:authorization:*")
+        record = json.loads(str(over.client.hget(name, "record")))
+        del record["jkt"], record["code_challenge"]
+        over.client.hset(name, "record", json.dumps(record))
+        assert over.found().record.request == request()
 
 
 class TestRoundTrips:

@@ -1,0 +1,16 @@
+"""the key that a session is bound to"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0005"
+down_revision = "0004"
+
+
+def upgrade() -> None:
+    # Nullable: most sessions are bound to none, and the release before this one goes on adding rows without it.
+    op.add_column("sessions", sa.Column("jkt", sa.String(length=43), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column("sessions", "jkt")

@@ -1,0 +1,47 @@
+"""From the options to a probe."""
+
+from argparse import Namespace
+
+import httpx
+
+from ..client.addresses import check_address
+from .people import AtTerminal, Commands, Nobody, Person
+from .probe import Client, Probe
+from .transport import Transport
+
+
+class BadOption(Exception):
+    """The message names the option and says what it takes."""
+
+
+def probe_of(options: Namespace, http: httpx.Client) -> Probe:
+    """Raises BadOption; InsecureAddress of the client library for an issuer that is not to be asked."""
+    return Probe(
+        issuer=check_address(options.issuer, options.insecure),
+        http=Transport(http, options.max_wait),
+        client=Client(options.client_id, options.client_secret),
+        person=_person(options),
+        scope=options.scope,
+        other_client=_other_client(options.introspection_client),
+        resource=check_address(options.resource, options.insecure) if options.resource else "",
+        guesses=options.guesses,
+    )
+
+
+def _person(options: Namespace) -> Person:
+    if options.interactive and (options.approve_with or options.deny_with):
+        raise BadOption("--interactive stands alone, without --approve-with and --deny-with")
+    if options.interactive:
+        return AtTerminal()
+    if options.approve_with or options.deny_with:
+        return Commands(options.approve_with, options.deny_with)
+    return Nobody()
+
+
+def _other_client(told: str | None) -> Client | None:
+    if told is None:
+        return None
+    client_id, _, secret = told.partition(":")
+    if not client_id or not secret:
+        raise BadOption("--introspection-client takes ID:SECRET")
+    return Client(client_id, secret)

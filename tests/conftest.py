@@ -43,6 +43,9 @@ ABOUT_HTTP = {
     "test_other_origins", "test_provider_lies", "test_provider_misbehaves",
 }  # fmt: skip
 
+# Their stories are about programs that speak HTTP with a server.
+TOOLS = {"cli", "conformance"}
+
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kinds", default=",".join(KINDS), help=f"some of {','.join(KINDS)}, with commas")
@@ -63,7 +66,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [BESIDE]
     elif metafunc.definition.get_closest_marker("shared_redis"):
         chosen = [one for one in chosen if one != "embedded"] or [BESIDE]
-    elif metafunc.module.__name__.rpartition(".")[2] in ABOUT_HTTP or ".cli." in metafunc.module.__name__:
+    elif metafunc.module.__name__.rpartition(".")[2] in ABOUT_HTTP or set(metafunc.module.__name__.split(".")) & TOOLS:
         chosen = chosen[:1]
     metafunc.parametrize("store_kind", chosen)
 

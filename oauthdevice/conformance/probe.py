@@ -79,8 +79,9 @@ class Probe:
     def discover(self) -> None:
         """Fetch the metadata: at the place of RFC 8414, or where OpenID Connect has it. Raises Unreachable."""
         for address in metadata_addresses(self.issuer):
-            self.metadata_answers.append(self.http.get(address))
-            if self.metadata_answers[-1].members:
+            answer = self.http.get(address)
+            self.metadata_answers.append(answer)
+            if answer.status == 200 and answer.members:
                 break
         methods = self.metadata.get("token_endpoint_auth_methods_supported", ["client_secret_basic"])
         if isinstance(methods, list) and "client_secret_basic" not in methods:
@@ -91,7 +92,8 @@ class Probe:
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        return self.metadata_answers[-1].members if self.metadata_answers else {}
+        last = self.metadata_answers[-1:]
+        return last[0].members if last and last[0].status == 200 else {}
 
     def endpoint(self, name: str) -> str:
         """The address of an endpoint that the metadata names. Raises NotApplicable without one."""

@@ -18,6 +18,7 @@ from .requirements import Finding, Level, Outcome
 STYLES = {
     Outcome.PASSED: "green",
     Outcome.FAILED: "bold red",
+    Outcome.NOT_DONE: "dim",
     Outcome.NOT_APPLICABLE: "dim",
     Outcome.NOT_TRIED: "yellow",
 }

@@ -31,6 +31,8 @@ class Outcome(StrEnum):
 
     PASSED = "pass"
     FAILED = "fail"
+    # Of a MAY: nobody asks for it.
+    NOT_DONE = "not done"
     NOT_APPLICABLE = "n/a"
     NOT_TRIED = "not tried"
 

@@ -3,7 +3,7 @@
 from .answers import Answer
 from .authorizations import text
 from .probe import STRANGER, Probe, basic
-from .requirements import Chapter, NotTried, Unmet, expect
+from .requirements import Chapter, NotTried, expect
 
 chapter = Chapter()
 
@@ -123,7 +123,7 @@ def _live(probe: Probe) -> Answer:
 def _active(probe: Probe) -> Answer:
     answer = _live(probe)
     if answer.members.get("active") is not True:
-        raise Unmet(_told(answer))
+        raise NotTried(f"the token is not active: {_told(answer)}")
     return answer
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 
 from .probe import SLOW_DOWN_SECONDS, Probe
-from .requirements import Finding, NotApplicable, NotTried, Outcome, Requirement, Unmet
+from .requirements import Finding, Level, NotApplicable, NotTried, Outcome, Requirement, Unmet
 from .transport import Unreachable
 
 
@@ -22,7 +22,7 @@ def _tried(probe: Probe, one: Requirement) -> Finding:
     try:
         return Finding(one, Outcome.PASSED, one.check(probe))
     except Unmet as seen:
-        return Finding(one, Outcome.FAILED, str(seen))
+        return Finding(one, Outcome.NOT_DONE if one.level is Level.MAY else Outcome.FAILED, str(seen))
     except NotApplicable as why:
         return Finding(one, Outcome.NOT_APPLICABLE, str(why))
     except NotTried as why:

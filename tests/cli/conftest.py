@@ -19,10 +19,16 @@ from ..factories import World
 from ..servers import CHECKOUT
 
 
-class DeviceProvider:
-    """`oidc-provider` from npm with its device flow, and a person who decides there."""
+API_SECRET = "a secret for tests alone"
 
-    def __init__(self, log: Path) -> None:
+
+class DeviceProvider:
+    """`oidc-provider` from npm with its device flow, and a person who decides there.
+
+    It knows the public client `cli`, and `api`, whose secret is API_SECRET.
+    """
+
+    def __init__(self, log: Path, code_seconds: int = 60) -> None:
         node = shutil.which("node")
         folder = CHECKOUT / "tests" / "oidc_provider"
         if node is None or not (folder / "node_modules").is_dir():
@@ -30,7 +36,7 @@ class DeviceProvider:
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [node, "--import", "./older_node.mjs", CHECKOUT / "tests" / "cli" / "device_provider.mjs"],
+                [node, "--import", "./older_node.mjs", CHECKOUT / "tests" / "cli" / "device_provider.mjs", str(code_seconds)],
                 cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
         self.issuer = f"http://localhost:{int(self._line())}"

@@ -35,7 +35,8 @@ BESIDE = "sqlite-redis"
 ADDRESSES = {**KINDS, BESIDE: ("sqlite_url", "redis_url")}
 BY_NAME = {
     "redis_server", "own_redis_server", "redis_cluster", "own_redis_cluster", "own_redis_sentinels",
-    "postgresql_server", "own_postgresql_server", "chromium", "device_provider", "openid_client", "tmux",
+    "postgresql_server", "own_postgresql_server", "chromium", "device_provider", "short_provider",
+    "openid_client", "tmux",
 }  # fmt: skip
 # Their stories are about HTTP or about what identity providers say, and many: told over the first kind.
 ABOUT_HTTP = {

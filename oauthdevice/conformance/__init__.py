@@ -59,7 +59,6 @@ def _examine(options: Namespace, chosen: "Sequence[Requirement]") -> int:
 
     import httpx
 
-    from ..client import InsecureAddress
     from .assembly import BadOption, probe_of
     from .report import print_document, print_report, score
     from .requirements import Level
@@ -68,8 +67,6 @@ def _examine(options: Namespace, chosen: "Sequence[Requirement]") -> int:
     with httpx.Client(timeout=options.timeout) as http:
         try:
             probe = probe_of(options, http)
-        except InsecureAddress as error:
-            return _fail(Exit.USAGE, f"ISSUER: {error}; --insecure allows http")
         except BadOption as error:
             return _fail(Exit.USAGE, str(error))
         probe.discover()

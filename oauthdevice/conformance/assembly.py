@@ -4,6 +4,7 @@ from argparse import Namespace
 
 import httpx
 
+from ..client import InsecureAddress
 from ..client.addresses import check_address
 from .people import AtTerminal, Commands, Nobody, Person
 from .probe import Client, Probe
@@ -15,17 +16,24 @@ class BadOption(Exception):
 
 
 def probe_of(options: Namespace, http: httpx.Client) -> Probe:
-    """Raises BadOption; InsecureAddress of the client library for an issuer that is not to be asked."""
+    """Raises BadOption."""
     return Probe(
-        issuer=check_address(options.issuer, options.insecure),
+        issuer=_address("ISSUER", options.issuer, options.insecure),
         http=Transport(http, options.max_wait),
         client=Client(options.client_id, options.client_secret),
         person=_person(options),
         scope=options.scope,
         other_client=_other_client(options.introspection_client),
-        resource=check_address(options.resource, options.insecure) if options.resource else "",
+        resource=_address("--resource", options.resource, options.insecure) if options.resource else "",
         guesses=options.guesses,
     )
+
+
+def _address(option: str, told: str, insecure: bool) -> str:
+    try:
+        return check_address(told, insecure)
+    except InsecureAddress as error:
+        raise BadOption(f"{option}: {error}; --insecure allows http") from None
 
 
 def _person(options: Namespace) -> Person:

@@ -4,8 +4,7 @@ import base64
 import hashlib
 import json
 import secrets
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from joserfc import jws
@@ -21,13 +20,14 @@ RSA_ALGORITHMS = ("PS256", "RS256")
 
 
 class Prover:
-    """A key, and the nonce that the server last gave for proofs (RFC 9449 §8)."""
+    """A key, and the nonce that the server last gave for proofs (RFC 9449 §8). `now` tells seconds since 1970."""
 
-    def __init__(self, algorithms: list[str]) -> None:
+    def __init__(self, algorithms: list[str], now: Callable[[], float]) -> None:
         found = [one for one in (*EC_CURVES, *RSA_ALGORITHMS) if one in algorithms]
         if not found:
             raise NotTried(f"none of its algorithms is known here: {', '.join(map(str, algorithms))}")
         self.algorithm = found[0]
+        self.now = now
         self.key = self._new_key()
         self.nonce = ""
 
@@ -46,7 +46,7 @@ class Prover:
 
     def another(self) -> "Prover":
         """With a key of its own."""
-        return Prover([self.algorithm])
+        return Prover([self.algorithm], self.now)
 
     def learn(self, answer: Answer) -> None:
         """Keep the nonce that an answer gives."""
@@ -58,7 +58,7 @@ class Prover:
             "jti": secrets.token_urlsafe(16),
             "htm": method,
             "htu": url,
-            "iat": int(time.time()),
+            "iat": int(self.now()),
         }
         if access_token:
             digest = hashlib.sha256(access_token.encode()).digest()

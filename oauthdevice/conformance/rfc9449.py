@@ -4,6 +4,7 @@ The wrong proofs are sent with a device code that somebody approved, where there
 still waits: a server may look at the code first.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
@@ -44,7 +45,7 @@ class Possession:
         told = probe.metadata.get("dpop_signing_alg_values_supported")
         if told is None:
             raise NotApplicable("no dpop_signing_alg_values_supported in the metadata")
-        self.prover = Prover(told if isinstance(told, list) else [])
+        self.prover = Prover(told if isinstance(told, list) else [], probe.http.now)
         self.url = probe.endpoint("token")
         self._code: Authorization | None = None
         self._bound: Bound | NotTried | None = None
@@ -63,10 +64,12 @@ class Possession:
     def claims(self, **changes: Any) -> dict[str, Any]:
         return self.prover.claims("POST", self.url, **changes)
 
-    def refused(self, *headers: Header) -> str:
-        """What is seen where a wrong proof is refused as §5 says."""
-        code = self.code
-        answer = self.probe.poll(code, headers=headers)
+    def refused(self, wrong: Callable[[], list[Header]]) -> str:
+        """What is seen where the wrong proofs that this makes are refused as §5 says."""
+        answer = self.probe.poll(self.code, headers=wrong())
+        if answer.error == "use_dpop_nonce":
+            self.prover.learn(answer)
+            answer = self.probe.poll(self.code, headers=wrong())
         if answer.error in ("authorization_pending", "slow_down"):
             raise NotTried("the proof is not looked at while the code is pending, and nobody approves")
         if answer.members.get("access_token"):
@@ -137,70 +140,69 @@ def algorithms(probe: Probe) -> str:
 def one_proof_alone(probe: Probe) -> str:
     """1. There is not more than one DPoP header field."""
     own = _of(probe)
-    return own.refused(own.prover.sign(own.claims()), own.prover.sign(own.claims()))
+    return own.refused(lambda: [own.prover.sign(own.claims()), own.prover.sign(own.claims())])
 
 
 @chapter.must("RFC 9449 §4.3")
 def proof_is_a_jwt(probe: Probe) -> str:
     """2. The value is a single and well-formed JWT."""
-    return _of(probe).refused(("dpop", "this.is-no.jwt"))
+    return _of(probe).refused(lambda: [("dpop", "this.is-no.jwt")])
 
 
 @chapter.must("RFC 9449 §4.3")
 def proof_has_its_claims(probe: Probe) -> str:
     """3. All required claims are contained: here jti is not."""
     own = _of(probe)
-    return own.refused(own.prover.sign(own.claims(jti=None)))
+    return own.refused(lambda: [own.prover.sign(own.claims(jti=None))])
 
 
 @chapter.must("RFC 9449 §4.3")
 def proof_has_its_type(probe: Probe) -> str:
     """4. The typ is dpop+jwt."""
     own = _of(probe)
-    return own.refused(own.prover.sign(own.claims(), typ="JWT"))
+    return own.refused(lambda: [own.prover.sign(own.claims(), typ="JWT")])
 
 
 @chapter.must("RFC 9449 §4.3")
 def proof_is_not_unsigned(probe: Probe) -> str:
     """5. The alg is an asymmetric digital signature algorithm, and not none."""
     own = _of(probe)
-    return own.refused(own.prover.unsigned(own.claims()))
+    return own.refused(lambda: [own.prover.unsigned(own.claims())])
 
 
 @chapter.must("RFC 9449 §4.3")
 def proof_verifies(probe: Probe) -> str:
     """6. The signature verifies with the public key in the jwk."""
     own = _of(probe)
-    return own.refused(own.prover.forged(own.claims()))
+    return own.refused(lambda: [own.prover.forged(own.claims())])
 
 
 @chapter.must("RFC 9449 §4.3")
 def proof_shows_no_private_key(probe: Probe) -> str:
     """7. The jwk does not contain a private key."""
     own = _of(probe)
-    return own.refused(own.prover.sign(own.claims(), jwk=own.prover.private))
+    return own.refused(lambda: [own.prover.sign(own.claims(), jwk=own.prover.private)])
 
 
 @chapter.must("RFC 9449 §4.3")
 def proof_is_for_the_method(probe: Probe) -> str:
     """8. The htm matches the HTTP method of the request."""
     own = _of(probe)
-    return own.refused(own.prover.sign(own.claims(htm="GET")))
+    return own.refused(lambda: [own.prover.sign(own.claims(htm="GET"))])
 
 
 @chapter.must("RFC 9449 §4.3")
 def proof_is_for_the_address(probe: Probe) -> str:
     """9. The htu matches the address of the request."""
     own = _of(probe)
-    return own.refused(own.prover.sign(own.claims(htu=own.url + "/elsewhere")))
+    return own.refused(lambda: [own.prover.sign(own.claims(htu=own.url + "/elsewhere"))])
 
 
 @chapter.must("RFC 9449 §11.1")
 def proof_is_recent(probe: Probe) -> str:
     """11. Proofs are accepted for a limited time after their creation: here one is a day old."""
     own = _of(probe)
-    claims = own.claims()
-    return own.refused(own.prover.sign({**claims, "iat": claims["iat"] - DAY}))
+    return own.refused(lambda: [own.prover.sign(own.claims(iat=int(probe.http.now()) - DAY))])
 
 
 @chapter.must("RFC 9449 §5")

@@ -21,7 +21,7 @@ class Unreachable(Exception):
 class Transport:
     """One connection pool, and how long to wait.
 
-    `sleep` and `now` are those of the time module in seconds; tests put a clock of theirs in their place.
+    `sleep` and `now` are in seconds, `now` since 1970; tests put a clock of theirs in their place.
     `max_wait_seconds` bounds every single wait.
     """
 
@@ -30,7 +30,7 @@ class Transport:
         http: httpx.Client,
         max_wait_seconds: float,
         sleep: Callable[[float], None] = time.sleep,
-        now: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ) -> None:
         self._http = http
         self.max_wait_seconds = max_wait_seconds

@@ -18,7 +18,6 @@ from ..conftest import WorldMaker
 from ..factories import World
 from ..servers import CHECKOUT
 
-
 API_SECRET = "a secret for tests alone"
 
 
@@ -36,8 +35,8 @@ class DeviceProvider:
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [node, "--import", "./older_node.mjs", CHECKOUT / "tests" / "cli" / "device_provider.mjs", str(code_seconds)],
-                cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                [node, "--import", "./older_node.mjs", CHECKOUT / "tests" / "cli" / "device_provider.mjs",
+                 str(code_seconds)], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
         self.issuer = f"http://localhost:{int(self._line())}"
 

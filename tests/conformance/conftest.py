@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -14,14 +15,17 @@ from webob import Request, Response
 from oauthdevice.conformance.catalogue import REQUIREMENTS
 from oauthdevice.conformance.people import Asked, Person
 from oauthdevice.conformance.probe import Client, Probe
-from oauthdevice.conformance.requirements import Finding, choose
+from oauthdevice.conformance.report import score
+from oauthdevice.conformance.requirements import Finding, Level, Outcome, choose
 from oauthdevice.conformance.runner import examine
 from oauthdevice.conformance.transport import Transport
 from oauthdevice.stores.connections import EMBEDDED
 
 from ..conftest import WorldMaker, close
 from ..factories import World, make_world
+from ..servers import CHECKOUT
 
+DOCS = (CHECKOUT / "docs" / "conformance.md").read_text("utf-8")
 SCOPE = "apps:run workspace:read"
 API = Client("api", "a secret for tests alone")
 CLIENTS = f"""
@@ -133,3 +137,25 @@ def passing(
 def answer(status: int, **members: Any) -> Response:
     """A JSON answer of ours that is not ours."""
     return Response(json.dumps(members), status=status, content_type="application/json", charset="UTF-8")
+
+
+def told_in_documents(server: str) -> dict[str, str]:
+    """The results of a server by document, as docs/conformance.md has them."""
+    (table,) = re.findall(r"^\| document .*?\n\n", DOCS, re.DOTALL | re.MULTILINE)
+    head, _, *rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.strip().splitlines()]
+    return {row[0]: row[head.index(server)] for row in rows}
+
+
+def results(found: dict[str, Finding]) -> dict[str, str]:
+    """By document: met of tried, for each level that was, and how many were not."""
+    every: dict[str, list[Finding]] = {}
+    for one in found.values():
+        every.setdefault(one.requirement.source.partition(" §")[0], []).append(one)
+    return {name: _result(every[name]) for name in sorted(every, key=lambda name: int(name.split()[1]))}
+
+
+def _result(found: list[Finding]) -> str:
+    scores = [(level, score(found, level)) for level in (Level.MUST, Level.SHOULD)]
+    told = [f"{level} {of.passed}/{of.tried}" for level, of in scores if of.tried]
+    left = sum(one.outcome in (Outcome.NOT_APPLICABLE, Outcome.NOT_TRIED) for one in found)
+    return ", ".join([*told, *([f"{left} n/a"] if left else [])])

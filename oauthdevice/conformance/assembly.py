@@ -1,5 +1,6 @@
 """From the options to a probe."""
 
+import shlex
 from argparse import Namespace
 
 import httpx
@@ -26,6 +27,7 @@ def probe_of(options: Namespace, http: httpx.Client) -> Probe:
         other_client=_other_client(options.introspection_client),
         resource=_address("--resource", options.resource, options.insecure) if options.resource else "",
         guesses=options.guesses,
+        insecure=options.insecure,
     )
 
 
@@ -39,11 +41,21 @@ def _address(option: str, told: str, insecure: bool) -> str:
 def _person(options: Namespace) -> Person:
     if options.interactive and (options.approve_with or options.deny_with):
         raise BadOption("--interactive stands alone, without --approve-with and --deny-with")
+    for command in (options.approve_with, options.deny_with):
+        _check_command(command)
     if options.interactive:
         return AtTerminal()
     if options.approve_with or options.deny_with:
         return Commands(options.approve_with, options.deny_with)
     return Nobody()
+
+
+def _check_command(command: str | None) -> None:
+    try:
+        if command is not None and not shlex.split(command):
+            raise ValueError("it is empty")
+    except ValueError as error:
+        raise BadOption(f"--approve-with and --deny-with take a command: {error}") from None
 
 
 def _other_client(told: str | None) -> Client | None:

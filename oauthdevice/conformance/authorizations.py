@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from .answers import Answer
 from .people import Asked
 
+NUMBER_MAX = 1e12
+
 
 @dataclass
 class Authorization:
@@ -39,8 +41,10 @@ class Authorization:
 
 
 def number(value: object) -> float | None:
-    """A JSON number; None for all else."""
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    """A JSON number; None for all else, and for one that is too large to count with."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -NUMBER_MAX < value < NUMBER_MAX:
+        return None
+    return float(value)
 
 
 def plain_code(user_code: str) -> str:

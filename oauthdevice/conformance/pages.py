@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
-from urllib.parse import urljoin
 
+from .addresses import joined
 from .answers import Answer
 
 # Inputs that a person types into; what is absent is text.
@@ -45,7 +45,7 @@ class _Reader(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         told = {name: value or "" for name, value in attrs}
         if tag == "form":
-            action = urljoin(self._url, told.get("action", ""))
+            action = joined(self._url, told.get("action", ""))
             self.forms.append(Form(action, told.get("method", "get").lower()))
             self._inside = True
         elif tag == "input" and self._inside and told.get("name"):

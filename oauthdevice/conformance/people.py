@@ -47,7 +47,11 @@ class Commands:
         if command is None:
             return Nobody().decide(asked, approve)
         name = "--approve-with" if approve else "--deny-with"
-        words = [*shlex.split(command), asked.user_code, asked.verification_uri, asked.verification_uri_complete]
+        told = [asked.user_code, asked.verification_uri, asked.verification_uri_complete]
+        if any(word.startswith("-") or not word.isprintable() for word in told):
+            # A program might take it for one of its options.
+            raise NotTried(f"the server's codes or addresses are not fit for the command of {name}")
+        words = [*shlex.split(command), *told]
         try:
             # The person who runs this names the program; what the server says comes as words of their own.
             done = subprocess.run(words, stdout=sys.stderr, check=False, timeout=COMMAND_SECONDS)  # noqa: S603

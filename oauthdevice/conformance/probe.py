@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
-from urllib.parse import quote_plus, urlsplit
+from urllib.parse import quote_plus
 
-from ..client.addresses import is_loopback, metadata_addresses
+from ..client import InsecureAddress
+from ..client.addresses import check_address, is_loopback, metadata_addresses
+from .addresses import parts_of
 from .answers import Answer
 from .authorizations import Authorization, number
 from .people import Person
@@ -62,6 +64,7 @@ class Hurry:
 @dataclass(eq=False)
 class Probe:
     """`other_client`: one that may introspect. `guesses`: how many wrong user codes may be tried; 0 for none.
+    `insecure`: secrets may go without TLS to other machines.
 
     `resource`: an address that takes access tokens by GET; "" where none is known.
     """
@@ -74,6 +77,7 @@ class Probe:
     other_client: Client | None = None
     resource: str = ""
     guesses: int = 0
+    insecure: bool = False
     metadata_answers: list[Answer] = field(default_factory=list)
 
     def discover(self) -> None:
@@ -87,24 +91,38 @@ class Probe:
         if isinstance(methods, list) and "client_secret_basic" not in methods:
             self.client = replace(self.client, in_body="client_secret_post" in methods)
         # Where OpenID Connect and this project's server tell whom a token speaks for.
-        known = (self.metadata.get(name) for name in ("userinfo_endpoint", "account_endpoint"))
-        self.resource = self.resource or next((one for one in known if isinstance(one, str)), "")
+        known = (str(self.metadata.get(name)) for name in ("userinfo_endpoint", "account_endpoint"))
+        self.resource = self.resource or next((one for one in known if self._may_ask(one)), "")
+
+    def _may_ask(self, address: str) -> bool:
+        try:
+            return bool(check_address(address, self.insecure))
+        except InsecureAddress:
+            return False
 
     @property
     def metadata(self) -> Mapping[str, Any]:
         last = self.metadata_answers[-1:]
         return last[0].members if last and last[0].status == 200 else {}
 
-    def endpoint(self, name: str) -> str:
+    def address(self, name: str) -> str:
         """The address of an endpoint that the metadata names. Raises NotApplicable without one."""
         found = self.metadata.get(f"{name}_endpoint")
-        if not isinstance(found, str) or not urlsplit(found).netloc:
+        if not isinstance(found, str) or not parts_of(found).netloc:
             raise NotApplicable(f"the metadata has no {name}_endpoint")
+        return found
+
+    def endpoint(self, name: str) -> str:
+        """As `address`, to send secrets to. Raises NotTried where they would go without TLS to another machine."""
+        found = self.address(name)
+        parts = parts_of(found)
+        if parts.scheme != "https" and not self.insecure and not is_loopback(parts.hostname or ""):
+            raise NotTried(f"the {name}_endpoint is without TLS: --insecure allows http")
         return found
 
     def check_tls(self, address: str) -> str:
         """What to tell of an address that is to be https. http on this machine is nobody's danger (RFC 8252 §8.3)."""
-        parts = urlsplit(address)
+        parts = parts_of(address)
         if parts.scheme == "https":
             return "https"
         if parts.scheme == "http" and is_loopback(parts.hostname or ""):

@@ -4,8 +4,8 @@ RFC 10027 recommends that one or more of its mitigations are applied; each that 
 """
 
 import re
-from urllib.parse import urljoin, urlsplit
 
+from .addresses import joined, parts_of
 from .answers import Answer
 from .authorizations import Authorization, number, plain_code
 from .pages import code_form
@@ -17,9 +17,11 @@ chapter = Chapter()
 
 # RFC 10027 gives no number; this is the expires_in in the example of RFC 8628 §3.2.
 CODE_SECONDS = 1800
-REFERRERS_SAFE = {"no-referrer", "same-origin", "origin", "strict-origin", "origin-when-cross-origin"} | {
-    "strict-origin-when-cross-origin"
-}
+# None of these tells another site more than the origin.
+REFERRERS_SAFE = (
+    "no-referrer", "same-origin", "origin", "strict-origin", "origin-when-cross-origin",
+    "strict-origin-when-cross-origin",
+)  # fmt: skip
 LOADS = re.compile(
     r"""<(?:script|img|iframe|link|source|video|audio)\b[^>]*?\b(?:src|href)\s*=\s*["']([^"']+)|@import\s+url\(["']?([^"')]+)""",
     re.IGNORECASE,
@@ -87,9 +89,9 @@ def page_keeps_its_address(probe: Probe) -> str:
 def page_loads_nothing_foreign(probe: Probe) -> str:
     """The page includes no third-party resources."""
     page = _page(probe)
-    found = [urljoin(page.url, one or other) for one, other in LOADS.findall(page.text)]
-    foreign = {urlsplit(one).netloc for one in found if urlsplit(one).scheme in ("http", "https")}
-    foreign -= {urlsplit(page.url).netloc}
+    found = [joined(page.url, one or other) for one, other in LOADS.findall(page.text)]
+    foreign = {parts_of(one).netloc for one in found if parts_of(one).scheme in ("http", "https")}
+    foreign -= {parts_of(page.url).netloc}
     return expect(not foreign, f"from {', '.join(sorted(foreign))}" if foreign else "nothing from elsewhere")
 
 
@@ -106,7 +108,7 @@ def page_with_the_code_is_not_stored(probe: Probe) -> str:
 def hsts(probe: Probe) -> str:
     """Web servers use Strict-Transport-Security to say that they are to be reached through TLS alone."""
     page = _page(probe)
-    if urlsplit(page.url).scheme != "https":
+    if parts_of(page.url).scheme != "https":
         raise NotApplicable("http on this machine alone")
     told = page.header("strict-transport-security")
     found = re.search(r"max-age\s*=\s*\"?(\d+)", told)

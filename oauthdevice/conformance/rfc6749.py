@@ -1,8 +1,9 @@
 """The OAuth 2.0 Authorization Framework (RFC 6749): the token endpoint (§3.2), its answers (§5) and refreshing (§6)."""
 
 import re
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
+from .addresses import parts_of
 from .answers import Answer
 from .authorizations import number, text
 from .probe import DEVICE_GRANT, STRANGER, Probe, basic
@@ -20,13 +21,13 @@ VISIBLE = re.compile(r"[\x20-\x7E]+")
 @chapter.must("RFC 6749 §3.2")
 def token_tls(probe: Probe) -> str:
     """The token endpoint is reached through TLS, as credentials go there."""
-    return probe.check_tls(probe.endpoint("token"))
+    return probe.check_tls(probe.address("token"))
 
 
 @chapter.must("RFC 6749 §3.2")
 def token_endpoint_has_no_fragment(probe: Probe) -> str:
     """The endpoint URI does not include a fragment."""
-    met = not urlsplit(probe.endpoint("token")).fragment
+    met = not parts_of(probe.address("token")).fragment
     return expect(met, "it has none" if met else "it has one")
 
 

@@ -12,7 +12,7 @@ REFUSED = (400, 401)
 @chapter.must("RFC 7009 §2")
 def revocation_tls(probe: Probe) -> str:
     """The revocation endpoint is an https address."""
-    return probe.check_tls(probe.endpoint("revocation"))
+    return probe.check_tls(probe.address("revocation"))
 
 
 @chapter.must("RFC 7009 §2.2")

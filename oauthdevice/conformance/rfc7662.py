@@ -15,7 +15,7 @@ LATER = 60
 @chapter.must("RFC 7662 §4")
 def introspection_tls(probe: Probe) -> str:
     """The introspection endpoint is protected by TLS."""
-    return probe.check_tls(probe.endpoint("introspection"))
+    return probe.check_tls(probe.address("introspection"))
 
 
 @chapter.must("RFC 7662 §2.1")

@@ -2,9 +2,9 @@
 
 import base64
 import json
-from urllib.parse import urlsplit
 
 from ..client.addresses import is_loopback
+from .addresses import parts_of
 from .answers import Answer
 from .probe import DEVICE_GRANT, Probe
 from .requirements import Chapter, NotApplicable, Unmet, expect
@@ -43,7 +43,7 @@ SIGNED_METHODS = {"private_key_jwt", "client_secret_jwt"}
 def location(probe: Probe) -> str:
     """The document is at the well-known path inserted between the host and the path of the issuer."""
     first = probe.metadata_answers[0]
-    return expect(first.status == 200 and bool(first.members), f"{urlsplit(first.url).path}: {first.told}")
+    return expect(first.status == 200 and bool(first.members), f"{parts_of(first.url).path}: {first.told}")
 
 
 @chapter.must("RFC 8414 §3.2")
@@ -60,7 +60,7 @@ def issuer_is_identical(probe: Probe) -> str:
     # An issuer that is all host may be asked for with or without the last slash: both lead to the same place.
     same = told == probe.issuer or (
         isinstance(told, str)
-        and urlsplit(told).path in ("", "/")
+        and parts_of(told).path in ("", "/")
         and told.removesuffix("/") == probe.issuer.removesuffix("/")
     )
     return expect(same, f"issuer is {told!r}")
@@ -70,9 +70,9 @@ def issuer_is_identical(probe: Probe) -> str:
 def issuer_form(probe: Probe) -> str:
     """The issuer uses the https scheme and has no query or fragment."""
     told = probe.metadata.get("issuer")
-    if not isinstance(told, str) or not urlsplit(told).netloc:
+    if not isinstance(told, str) or not parts_of(told).netloc:
         raise Unmet(f"issuer is {told!r}")
-    parts = urlsplit(told)
+    parts = parts_of(told)
     if parts.query or parts.fragment:
         raise Unmet("it has a query or a fragment")
     return probe.check_tls(told)
@@ -126,7 +126,7 @@ def tls(probe: Probe) -> str:
     """Every endpoint that the document names is reached through TLS."""
     told = [str(probe.metadata[name]) for name in ADDRESSES if _absolute(probe.metadata.get(name))]
     # Those of this machine last: they stop the check.
-    for one in sorted(told, key=lambda address: is_loopback(urlsplit(address).hostname or "")):
+    for one in sorted(told, key=lambda address: is_loopback(parts_of(address).hostname or "")):
         probe.check_tls(one)
     return f"{len(told)} addresses with https"
 
@@ -191,7 +191,7 @@ def _strings(value: object) -> bool:
 
 
 def _absolute(value: object) -> bool:
-    return isinstance(value, str) and urlsplit(value).scheme in ("https", "http") and bool(urlsplit(value).netloc)
+    return isinstance(value, str) and parts_of(value).scheme in ("https", "http") and bool(parts_of(value).netloc)
 
 
 def _part(encoded: str) -> dict[str, object]:

@@ -5,8 +5,8 @@ Polling is in `polling`.
 
 import math
 import re
-from urllib.parse import urlsplit
 
+from .addresses import parts_of
 from .authorizations import number, plain_code
 from .probe import Probe
 from .requirements import Chapter, NotApplicable, NotTried, Unmet, expect
@@ -26,7 +26,7 @@ REFUSED = (400, 401)
 @chapter.must("RFC 8628 §3.1")
 def tls(probe: Probe) -> str:
     """All requests from the device use TLS."""
-    return probe.check_tls(probe.endpoint("device_authorization"))
+    return probe.check_tls(probe.address("device_authorization"))
 
 
 @chapter.must("RFC 8628 §3.1")
@@ -121,7 +121,7 @@ def codes_are_unique(probe: Probe) -> str:
 def verification_uri_is_short(probe: Probe) -> str:
     """The verification_uri is short and easy to remember, as people type it."""
     told = probe.first.member("verification_uri")
-    return expect(0 < len(told) <= SHORT_URI and not urlsplit(told).query, f"{len(told)} characters")
+    return expect(0 < len(told) <= SHORT_URI and not parts_of(told).query, f"{len(told)} characters")
 
 
 @chapter.should("RFC 8628 §3.3")

@@ -6,6 +6,11 @@ from .probe import SLOW_DOWN_SECONDS, Probe
 from .requirements import Finding, Level, NotApplicable, NotTried, Outcome, Requirement, Unmet
 from .transport import Unreachable
 
+# Some of what is seen is in the server's own words.
+SEEN_LETTERS = 300
+SLOW_DOWN = {"rfc8628-haste-is-told", "rfc8628-pending-after-slow-down", "rfc8628-slow-down-lasts"}
+EXPIRED = "rfc8628-expired"
+
 
 def examine(
     probe: Probe, requirements: Sequence[Requirement], told: Callable[[Finding], None] = lambda _: None
@@ -19,32 +24,36 @@ def examine(
 
 
 def _tried(probe: Probe, one: Requirement) -> Finding:
+    outcome, seen = _outcome(probe, one)
+    return Finding(one, outcome, seen[:SEEN_LETTERS])
+
+
+def _outcome(probe: Probe, one: Requirement) -> tuple[Outcome, str]:
     try:
-        return Finding(one, Outcome.PASSED, one.check(probe))
+        return Outcome.PASSED, one.check(probe)
     except Unmet as seen:
-        return Finding(one, Outcome.NOT_DONE if one.level is Level.MAY else Outcome.FAILED, str(seen))
+        return Outcome.NOT_DONE if one.level is Level.MAY else Outcome.FAILED, str(seen)
     except NotApplicable as why:
-        return Finding(one, Outcome.NOT_APPLICABLE, str(why))
+        return Outcome.NOT_APPLICABLE, str(why)
     except NotTried as why:
-        return Finding(one, Outcome.NOT_TRIED, str(why))
+        return Outcome.NOT_TRIED, str(why)
     except Unreachable as why:
-        return Finding(one, Outcome.NOT_TRIED, f"no answer: {why}")
+        return Outcome.NOT_TRIED, f"no answer: {why}"
 
 
 def waiting_seconds(probe: Probe, requirements: Iterable[Requirement]) -> float:
-    """About how long the waits take: those between polls, and for a code to expire. Starts an authorization.
+    """About how long the waits take: those between polls, and for a code to expire. May start an authorization.
 
     What people take comes on top.
     """
     names = {one.id for one in requirements}
-    seconds = 0.0
+    if not names & {*SLOW_DOWN, EXPIRED}:
+        return 0
     try:
         first = probe.first
     except (NotApplicable, NotTried, Unreachable):
         # The checks will say why.
-        return seconds
-    if names & {"rfc8628-haste-is-told", "rfc8628-pending-after-slow-down", "rfc8628-slow-down-lasts"}:
-        seconds += 2 * first.interval + SLOW_DOWN_SECONDS
-    if "rfc8628-expired" in names and first.expires_in <= probe.http.max_wait_seconds:
-        seconds = max(seconds, first.expires_in)
-    return seconds
+        return 0
+    polling = 2 * first.interval + SLOW_DOWN_SECONDS if names & SLOW_DOWN else 0
+    expiring = first.expires_in if EXPIRED in names and first.expires_in <= probe.http.max_wait_seconds else 0
+    return max(polling, expiring)

@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import httpx
 
+from .addresses import joined, parts_of
 from .answers import Answer
 from .requirements import NotTried
 
@@ -36,7 +37,6 @@ class Transport:
         self.max_wait_seconds = max_wait_seconds
         self._sleep = sleep
         self.now = now
-        self.sent = 0
 
     def wait(self, seconds: float, what: str) -> None:
         """Raises NotTried where that is longer than anybody agreed to."""
@@ -57,7 +57,7 @@ class Transport:
             target = answer.header("location")
             if answer.status not in (301, 302, 303, 307, 308) or not target:
                 break
-            answer = self.get(str(httpx.URL(answer.url).join(target)), [("accept", "text/html")])
+            answer = self.get(joined(answer.url, target), [("accept", "text/html")])
         return answer
 
     def post(self, url: str, form: Pairs, headers: Pairs = (), *, limited: bool = False) -> Answer:
@@ -78,7 +78,8 @@ class Transport:
         return answer
 
     def _send(self, method: str, url: str, headers: Pairs, body: bytes | None) -> Answer:
-        self.sent += 1
+        if parts_of(url).scheme not in ("https", "http") or not parts_of(url).hostname:
+            raise Unreachable("this is no address")
         # A compressed answer might unpack to anything.
         asked = [("accept-encoding", "identity"), ("user-agent", "oauthdevice-conformance"), *headers]
         if not any(name == "accept" for name, _ in asked):

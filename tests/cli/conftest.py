@@ -32,11 +32,12 @@ class DeviceProvider:
         folder = CHECKOUT / "tests" / "oidc_provider"
         if node is None or not (folder / "node_modules").is_dir():
             raise RuntimeError("oidc-provider is not installed: run `make test`, which installs it")
+        program = CHECKOUT / "tests" / "cli" / "device_provider.mjs"
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [node, "--import", "./older_node.mjs", CHECKOUT / "tests" / "cli" / "device_provider.mjs",
-                 str(code_seconds)], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+                [node, "--import", "./older_node.mjs", program, str(code_seconds)],
+                cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
         self.issuer = f"http://localhost:{int(self._line())}"
 

@@ -156,8 +156,10 @@ class Sessions:
             self.probe.person.decide(plain, True)
             return self.redeem(one), True
         except NotTried:
-            # The code as it was shown: all else can still be seen.
-            return self.redeem(self.decided(True)), False
+            # Nobody is asked again who approves no code at all; to one who does, it is shown as it is.
+            if self.access.tokens.access_token:
+                return self.redeem(self.decided(True)), False
+            raise
 
     @cached_property
     def revoked(self) -> Revoked:

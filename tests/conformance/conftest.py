@@ -13,7 +13,7 @@ import pytest
 from webob import Request, Response
 
 from oauthdevice.conformance.catalogue import REQUIREMENTS
-from oauthdevice.conformance.people import Asked, Person
+from oauthdevice.conformance.people import Asked
 from oauthdevice.conformance.probe import Client, Probe
 from oauthdevice.conformance.report import score
 from oauthdevice.conformance.requirements import Finding, Level, Outcome, choose
@@ -35,6 +35,11 @@ scopes = {SCOPE}
 refresh = on
 interval_seconds = 1
 access_token_lifetime_seconds = 3600
+[client:safe]
+name = Safe
+scopes = {SCOPE}
+refresh = on
+secret_sha256 = {hashlib.sha256(b"a secret for tests alone").hexdigest()}
 [client:api]
 name = API
 scopes = full
@@ -66,14 +71,13 @@ class Kit:
         self.world = world
         self._decider = Decider(world)
 
-    def probe(self, app: Any = None, person: Person | None = None, **options: Any) -> Probe:
+    def probe(self, app: Any = None, **options: Any) -> Probe:
         clock = self.world.clock
         http = httpx.Client(transport=httpx.WSGITransport(app or self.world.app))
-        given = {"scope": SCOPE, "other_client": API, "issuer": self.world.settings.public_url, **options}
+        given = {"scope": SCOPE, "other_client": API, "client": Client("cli"), "person": self._decider, **options}
         return Probe(
             http=Transport(http, 1000, sleep=clock.pass_seconds, now=lambda: clock().timestamp()),
-            client=Client("cli"),
-            person=person or self._decider,
+            issuer=self.world.settings.public_url,
             **given,
         )
 

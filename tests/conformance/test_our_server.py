@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from oauthdevice.conformance.people import Nobody
+from oauthdevice.conformance.probe import Client
 from oauthdevice.conformance.requirements import Finding, Level, Outcome
 
-from .conftest import Kit, results, told_in_documents
+from .conftest import API, Kit, results, told_in_documents
 
 # DPoP is not there yet.
 SHOULD_KNOWN = {"rfc10027-tokens-are-bound-to-a-key"}
@@ -51,3 +52,11 @@ def test_ours_meets_every_must_beneath_a_path(make_kit: Callable[..., Kit]) -> N
     assert {one for one in with_outcome(found, Outcome.NOT_TRIED) if one.startswith("rfc8414")} == set()
     assert "needs a person: --approve-with" in found["rfc6749-token-members"].seen
     assert "needs a person: --deny-with" in found["rfc8628-denied"].seen
+
+
+@pytest.mark.parametrize("in_body", [False, True])
+def test_ours_meets_every_must_for_a_client_with_a_secret(kit: Kit, in_body: bool) -> None:
+    found = kit.examine(client=Client("safe", API.secret, in_body))
+    assert failed(found, Level.MUST) == set()
+    assert with_outcome(found, Outcome.NOT_TRIED) == {"rfc8628-guesses-are-limited"}
+    assert found["rfc9700-refresh-token-replay"].outcome is Outcome.NOT_APPLICABLE

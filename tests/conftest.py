@@ -35,13 +35,17 @@ BESIDE = "sqlite-redis"
 ADDRESSES = {**KINDS, BESIDE: ("sqlite_url", "redis_url")}
 BY_NAME = {
     "redis_server", "own_redis_server", "redis_cluster", "own_redis_cluster", "own_redis_sentinels",
-    "postgresql_server", "own_postgresql_server", "chromium", "device_provider", "openid_client", "tmux",
+    "postgresql_server", "own_postgresql_server", "chromium", "device_provider", "short_provider",
+    "openid_client", "tmux",
 }  # fmt: skip
 # Their stories are about HTTP or about what identity providers say, and many: told over the first kind.
 ABOUT_HTTP = {
     "test_bad_input", "test_broker_lies", "test_headers", "test_openapi_document", "test_original_paths",
     "test_other_origins", "test_provider_lies", "test_provider_misbehaves", "test_proof_is_forged",
 }  # fmt: skip
+
+# Their stories are about programs that speak HTTP with a server.
+TOOLS = {"cli", "conformance"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -63,7 +67,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         chosen = [BESIDE]
     elif metafunc.definition.get_closest_marker("shared_redis"):
         chosen = [one for one in chosen if one != "embedded"] or [BESIDE]
-    elif metafunc.module.__name__.rpartition(".")[2] in ABOUT_HTTP or ".cli." in metafunc.module.__name__:
+    elif metafunc.module.__name__.rpartition(".")[2] in ABOUT_HTTP or set(metafunc.module.__name__.split(".")) & TOOLS:
         chosen = chosen[:1]
     metafunc.parametrize("store_kind", chosen)
 

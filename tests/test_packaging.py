@@ -179,3 +179,12 @@ class TestAnInstallationWithoutACheckout:
         done = installed.run(program, "login", "--host", installed.url)
         assert done.returncode == 1
         assert done.stderr == "oauthdevice: httpx is missing: pip install 'oauthdevice[cli]'\n"
+
+    def test_the_program_that_examines_servers_is_there_and_says_what_it_lacks(self, installed: Server) -> None:
+        program = installed.programs / "oauthdevice-conformance"
+        assert installed.run(program, "--help").stdout.startswith("usage: oauthdevice-conformance")
+        done = installed.run(program, installed.url, "--client-id", "difyctl")
+        assert done.returncode == 2
+        assert re.fullmatch(
+            r"oauthdevice-conformance: \w+ is missing: pip install 'oauthdevice\[conformance\]'\n", done.stderr
+        )

@@ -18,19 +18,25 @@ from ..conftest import WorldMaker
 from ..factories import World
 from ..servers import CHECKOUT
 
+API_SECRET = "a secret for tests alone"
+
 
 class DeviceProvider:
-    """`oidc-provider` from npm with its device flow, and a person who decides there."""
+    """`oidc-provider` from npm with its device flow, and a person who decides there.
 
-    def __init__(self, log: Path) -> None:
+    It knows the public client `cli`, and `api`, whose secret is API_SECRET.
+    """
+
+    def __init__(self, log: Path, code_seconds: int = 60) -> None:
         node = shutil.which("node")
         folder = CHECKOUT / "tests" / "oidc_provider"
         if node is None or not (folder / "node_modules").is_dir():
             raise RuntimeError("oidc-provider is not installed: run `make test`, which installs it")
+        program = CHECKOUT / "tests" / "cli" / "device_provider.mjs"
         self._log = log
         with log.open("ab") as errors:
             self._process = subprocess.Popen(
-                [node, "--import", "./older_node.mjs", CHECKOUT / "tests" / "cli" / "device_provider.mjs"],
+                [node, "--import", "./older_node.mjs", program, str(code_seconds)],
                 cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
             )  # fmt: skip
         self.issuer = f"http://localhost:{int(self._line())}"

@@ -1,5 +1,6 @@
 // An authorization server that others wrote, with its device flow: `oidc-provider` from npm.
 //
+// Argument: how many seconds its device codes live; 60 without one.
 // It prints its port first, and ends with its standard input. Each line on it is a person's decision,
 // {"user_code": ..., "allow": true}, which goes the way of the real pages; it is answered with the last status.
 
@@ -28,14 +29,26 @@ const provider = new Provider(issuer, {
     grant_types: ['urn:ietf:params:oauth:grant-type:device_code', 'refresh_token'],
     redirect_uris: [],
     response_types: [],
+  }, {
+    client_id: 'api',
+    client_secret: 'a secret for tests alone',
+    grant_types: [],
+    redirect_uris: [],
+    response_types: [],
   }],
   clientAuthMethods: ['none', 'client_secret_basic'],
   cookies: { keys: ['for tests alone'] },
-  features: { deviceFlow: { enabled: true }, revocation: { enabled: true }, devInteractions: { enabled: true } },
+  features: {
+    deviceFlow: { enabled: true },
+    revocation: { enabled: true },
+    introspection: { enabled: true },
+    dPoP: { enabled: true },
+    devInteractions: { enabled: true },
+  },
   findAccount: (_, sub) => ({ accountId: sub, claims: () => ({ sub }) }),
   issueRefreshToken: async (_, client, code) => client.grantTypeAllowed('refresh_token') && code.scopes.has('offline_access'),
   pkce: { required: () => false },
-  ttl: { DeviceCode: 60, AccessToken: 3600, RefreshToken: 86400, Grant: 86400, Interaction: 600, Session: 600, IdToken: 600 },
+  ttl: { DeviceCode: Number(process.argv[2] ?? 60), AccessToken: 3600, RefreshToken: 86400, Grant: 86400, Interaction: 600, Session: 600, IdToken: 600 },
 });
 handle = provider.callback();
 answer(server.address().port);

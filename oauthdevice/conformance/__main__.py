@@ -1,0 +1,7 @@
+"""`python -m oauthdevice.conformance`."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

@@ -15,6 +15,8 @@ from .domain.accounts import Accounts
 from .domain.approval_seal import ApprovalSeal
 from .domain.approvals import Approvals
 from .domain.audit import Audit
+from .domain.audit_chain import Chain
+from .domain.audit_proof import AuditProof
 from .domain.bearers import Bearers
 from .domain.challenges import Challenges
 from .domain.clients import Clients
@@ -48,6 +50,7 @@ from .domain.sso import SSO
 from .domain.token_endpoint import TokenEndpoint
 from .domain.undo import Undo, UndoSeal
 from .domain.user_codes import UserCodes
+from .domain.webhooks import Subscription, Webhooks
 from .mail.letters import Letters
 from .mail.sender import Sender
 from .mail.server import parse_mail_server
@@ -56,6 +59,7 @@ from .metrics import Meter, Timed
 from .settings import Settings, SettingsError
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
+from .stores.audit_chain import AuditRows
 from .stores.burns import RedisBurnStore
 from .stores.challenges import RedisChallengeStore
 from .stores.connections import connect
@@ -70,6 +74,9 @@ from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
 from .stores.token_cache import NoTokenCache, RedisTokenCache
+from .stores.webhooks import SQLDeliveryStore
+from .webhooks.deliverer import Deliverer
+from .webhooks.receivers import HTTPReceivers
 
 if TYPE_CHECKING:
     from .domain.ceremonies import Ceremonies
@@ -101,6 +108,9 @@ class Services:
     registry: Registry
     introspection: Introspection
     ledger: AuditLedger
+    proof: AuditProof
+    webhooks: Webhooks
+    deliverer: Deliverer
     heartbeat: Heartbeat
     database: Database
     redis: redis.Redis
@@ -130,8 +140,12 @@ def build_services(
     account_store: AccountStore = _timed(
         DirectoryAccountStore(database, cache, directory) if directory else SQLAccountStore(database, cache), "database"
     )
+    receivers = HTTPReceivers(settings.webhook_timeout_seconds)
+    webhooks = Webhooks(SQLDeliveryStore(database), receivers, settings.webhook_secret, clock)
+    chain = Chain(settings.secrets)
+    rows = AuditRows(database, chain, Subscription(settings.webhook_urls, settings.webhook_events))
     # What waits in an embedded Redis is lost at exit: there, nothing waits.
-    ledger = AuditLedger(database, client, prefix, waiting_max=1 if is_embedded else 100)
+    ledger = AuditLedger(database, rows, client, prefix, waiting_max=1 if is_embedded else 100)
     audit = Audit(ledger, clock, meter)
     limits = RateLimits(_timed(RedisLimitStore(client, prefix), "redis"), settings.limits, audit, meter, clock)
     hasher = PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib)
@@ -272,6 +286,9 @@ def build_services(
             clock=clock,
         ),
         ledger=ledger,
+        proof=AuditProof(chain, rows),
+        webhooks=webhooks,
+        deliverer=Deliverer(ledger.settle, webhooks.deliver_due, settings.webhook_urls),
         heartbeat=Heartbeat(database, client),
         database=database,
         redis=client,

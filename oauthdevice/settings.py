@@ -86,6 +86,10 @@ class Settings:
     templates: str = option("", own_templates)
     mail_server: str = option("", values.mail_server)
     mail_from: str = option("", values.matching(r"[^@\s<>]{1,64}@[^@\s<>]{1,189}", "an e-mail address"))
+    webhook_urls: frozenset[str] = option(frozenset(), values.webhook_urls)
+    webhook_secret: tuple[str, ...] = option((), values.webhook_secrets)
+    webhook_events: frozenset[str] = option(frozenset(), values.webhook_events)
+    webhook_timeout_seconds: int = option(15, values.whole(1, 60))
     demo_email: str = option("", values.matching(r"[^@\s]{1,64}@[^@\s]{1,189}", "an e-mail address"))
 
     limits: Mapping[str, Limit | None] = field(default_factory=lambda: dict(DEFAULT_LIMITS))
@@ -168,6 +172,8 @@ ENVIRONMENT = {
     "database_url": "OAUTHDEVICE_DATABASE_URL",
     "redis_url": "OAUTHDEVICE_REDIS_URL",
     "mail_server": "OAUTHDEVICE_MAIL_SERVER",
+    "webhook_urls": "OAUTHDEVICE_WEBHOOK_URLS",
+    "webhook_secret": "OAUTHDEVICE_WEBHOOK_SECRET",
 }
 
 

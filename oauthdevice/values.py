@@ -1,5 +1,6 @@
 """What the text of an option may be, and what it then means. Each parser raises ValueError with what it wants."""
 
+import base64
 import re
 from collections.abc import Callable
 from typing import Any
@@ -8,11 +9,12 @@ from urllib.parse import urlsplit
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
+from .domain.audit import Event
 from .domain.clients import Policy
 from .domain.other_network import OtherNetwork
 from .domain.rate_limits import Limit
 from .domain.scopes import ACCOUNT, EXTERNAL, is_scope_token
-from .mail.server import parse_mail_server
+from .mail.server import is_here, parse_mail_server
 from .stores.connections import EMBEDDED, SCHEMES, check
 
 DAY = 86_400
@@ -82,6 +84,52 @@ def absolute_address(text: str) -> str:
     """An absolute address as it stands: that of an issuer is compared letter by letter."""
     public_url(text)
     return text
+
+
+def webhook_urls(text: str) -> frozenset[str]:
+    """Addresses between spaces: of https, or of this machine."""
+    # An address may hold a secret: no message repeats it.
+    found = frozenset(text.split())
+    for url in found:
+        try:
+            fits = _takes_webhooks(url)
+        except ValueError:
+            fits = False
+        if not fits:
+            raise ValueError(
+                "must be https addresses of at most 2000 characters between spaces; http on this machine alone"
+            )
+    return found
+
+
+def _takes_webhooks(url: str) -> bool:
+    parts = urlsplit(url)
+    # Reading the port raises the ValueError of a bad one.
+    if not parts.hostname or parts.port == 0 or parts.username or parts.fragment or not re.fullmatch(r"[!-~]+", url):
+        return False
+    return len(url) <= 2000 and (parts.scheme == "https" or (parts.scheme == "http" and is_here(parts.hostname)))
+
+
+def webhook_secrets(text: str) -> tuple[str, ...]:
+    """Secrets of Standard Webhooks between spaces: whsec_ and 24 to 64 bytes in base64."""
+    found = tuple(text.split())
+    for secret in found:
+        try:
+            size = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
+        except ValueError:
+            size = 0
+        if not secret.startswith("whsec_") or not 24 <= size <= 64:
+            raise ValueError("must be whsec_ and 24 to 64 random bytes in base64; several between spaces")
+    return found
+
+
+def webhook_events(text: str) -> frozenset[str]:
+    """Names of events, as the audit has them, between spaces."""
+    found = frozenset(text.split())
+    known = [one.value for one in Event]
+    if not found <= set(known):
+        raise ValueError(f"must be some of {' '.join(known)}, between spaces")
+    return found
 
 
 def support_url(text: str) -> str:

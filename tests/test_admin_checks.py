@@ -1,18 +1,25 @@
 """`oauthdevice-admin check`: what is right and what is missing, line by line."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
 
 from oauthdevice.admin import main
+from oauthdevice.domain.audit import AuditEvent
+from oauthdevice.domain.audit_chain import Chain
+from oauthdevice.domain.webhooks import Subscription
+from oauthdevice.stores.audit_chain import AuditRows
 from oauthdevice.stores.migrate import upgrade
 from oauthdevice.stores.sql import create_database
+from oauthdevice.stores.webhooks import SQLDeliveryStore
 
-from .factories import SECRET
+from .factories import SECRET, unique_name
 from .mail_servers import running_mail_server
 from .scripted_providers import ScriptedProvider
-from .servers import RedisServer
+from .servers import PostgreSQLServer, RedisServer
+from .webhook_receivers import WEBHOOK_SECRET
 
 INI = """
 [app:main]
@@ -166,6 +173,44 @@ class TestTheMailServer:
 
     def test_where_none_is_named_there_is_nothing_to_tell(self, operator: Operator) -> None:
         assert "mail" not in operator.check()[1]
+
+
+class TestWebhooks:
+    URL = "https://hooks.example.com/"
+    MORE = f"oauthdevice.webhook_urls = {URL}\noauthdevice.webhook_secret = {WEBHOOK_SECRET}"
+
+    def test_how_many_wait_and_were_given_up(
+        self, operator: Operator, sqlite_url: str, redis_server: RedisServer
+    ) -> None:
+        given = {"database_url": sqlite_url, "redis_url": redis_server.url, "more": self.MORE}
+        status, told = operator.check(**given)
+        assert (status, told["webhooks"]) == (0, "ok 0 wait to be delivered, 0 were given up")
+        database = create_database(sqlite_url)
+        rows = AuditRows(database, Chain([SECRET]), Subscription(frozenset([self.URL])))
+        now = datetime.now(UTC)
+        rows.add([AuditEvent(id=name, at=now, event="login") for name in ("a", "b", "c")])
+        store = SQLDeliveryStore(database)
+        claimed = store.claim(self.URL, now, now)
+        assert claimed is not None
+        store.put_off(claimed, None, "status 410")
+        database.engine.dispose()
+        status, told = operator.check(**given)
+        assert (status, told["webhooks"]) == (0, "look 2 wait to be delivered, 1 were given up")
+
+    def test_without_a_secret_it_is_told_who_needs_one(self, operator: Operator) -> None:
+        told = operator.check(more=f"oauthdevice.webhook_urls = {self.URL}")[1]
+        assert told["webhook_secret"] == "look is not set here, and `webhooks deliver` needs it"
+        assert told["webhooks"].startswith("BAD database: ")
+
+    def test_where_the_tables_are_not_there_yet_that_alone_is_told(
+        self, operator: Operator, postgresql_server: PostgreSQLServer
+    ) -> None:
+        _, told = operator.check(database_url=postgresql_server.create_database(unique_name("empty")), more=self.MORE)
+        assert told["migrations"].startswith("BAD at none")
+        assert "webhooks" not in told
+
+    def test_where_nobody_is_to_be_told_there_is_nothing_to_tell(self, operator: Operator) -> None:
+        assert not {"webhooks", "webhook_secret"} & operator.check()[1].keys()
 
 
 class TestIdentityProviders:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from oauthdevice.admin import main
+from oauthdevice.domain.audit import Event
 from oauthdevice.domain.clients import Policy
 from oauthdevice.domain.dpop import ALGORITHMS, JTI_CHARACTERS, PROOF_CHARACTERS, InvalidDPoPProof, UseDPoPNonce
 from oauthdevice.domain.errors import (
@@ -22,6 +24,7 @@ from oauthdevice.domain.errors import (
 from oauthdevice.domain.identity_providers import BrokerProvider, OIDCProvider
 from oauthdevice.domain.other_network import OtherNetwork
 from oauthdevice.domain.pkce import challenge_of
+from oauthdevice.domain.webhooks import WAITS
 from oauthdevice.settings import Settings, read_settings
 from oauthdevice.wiring import build_services
 
@@ -186,3 +189,73 @@ def test_approving_names_every_policy_and_error_of_another_network(tmp_path: Pat
     }
     settings = read_settings({f"oauthdevice.{name}": value for name, value in options.items()}, str(ini), {})
     assert settings.clients["admin-cli"].other_network is OtherNetwork.CONFIRM
+
+
+AUDIT, WEBHOOKS = ((CHECKOUT / "docs" / f"{name}.md").read_text("utf-8") for name in ("audit", "webhooks"))
+
+
+def test_audit_explains_every_finding_in_the_words_of_the_program() -> None:
+    source = (CHECKOUT / "oauthdevice" / "domain" / "audit_proof.py").read_text("utf-8")
+    table = re.findall(r"^\| (`.+`) \| .+ \|$", AUDIT, re.MULTILINE)
+    told = {words.removeprefix("is ") for row in table for words in re.findall(r"`([^`]+)`", row)}
+    assert [words for words in told if words not in source] == []
+    # One of them is said of two things.
+    assert len(told) == source.count("Finding(\n") + source.count('Finding("') + source.count('Finding(f"') - 1
+    for words in re.findall(r'Finding\(\s*f?"([a-z][^"{]+)', source):
+        assert any(one in words for one in told), words
+
+
+def test_webhooks_names_every_event_and_setting_and_the_schedule() -> None:
+    section = WEBHOOKS[WEBHOOKS.index("The events: ") : WEBHOOKS.index("## What is sent")]
+    assert re.findall(r"`(\w+)`", section) == [one.value for one in Event]
+    told = re.findall(r"^\| `oauthdevice\.(\w+)` \|", WEBHOOKS, re.MULTILINE)
+    assert told == [one.name for one in fields(Settings) if one.name.startswith("webhook_")]
+    assert f"then to answer: {Settings().webhook_timeout_seconds} |" in WEBHOOKS
+    hours = [int(wait.total_seconds() // 3600) for wait in WAITS[3:]]
+    assert [wait.total_seconds() for wait in WAITS[:3]] == [5, 300, 1800]
+    words = f"5 seconds, 5 minutes, half an hour,\n{', '.join(map(str, hours[:-1]))} and {hours[-1]} hours"
+    assert words in WEBHOOKS
+
+
+def test_the_example_of_webhooks_starts_with_the_secret_that_is_made_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (program,) = re.findall(r"python3 -c '(.+)'", WEBHOOKS)
+    exec(compile(program, "docs/webhooks.md", "exec"), {})
+    given = {
+        "public_url": "https://login.example.com",
+        "database_url": "sqlite://",
+        "redis_url": "redis://127.0.0.1:1/0",
+        "secret": "a secret of forty characters, for tests.",
+        "webhook_secret": capsys.readouterr().out.strip(),
+    }
+    options = {f"oauthdevice.{name}": value for name, value in given.items()}
+    options |= dict(re.findall(r"^ *(oauthdevice\.\w+) = (.+)$", WEBHOOKS, re.MULTILINE))
+    settings = read_settings(options, None, {})
+    assert settings.webhook_urls == {"https://hooks.example.com/oauthdevice"}
+    assert len(settings.webhook_events) == 6
+    assert len(settings.webhook_secret) == 1
+
+
+@pytest.mark.parametrize(
+    "command",
+    sorted({line for text in (AUDIT, WEBHOOKS) for line in re.findall(r"oauthdevice-admin -c \S+ (\w+ \w+)", text)}),
+)
+def test_the_commands_of_audit_and_webhooks_are_those_of_the_program(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["-c", "x", *command.split(), "--help"])
+    shown = capsys.readouterr().out
+    for text in (AUDIT, WEBHOOKS):
+        for option in re.findall(rf"oauthdevice-admin -c \S+ {command}\b.*?(--[a-z-]+)", text):
+            assert option in shown
+
+
+@pytest.mark.parametrize("text", [AUDIT, WEBHOOKS], ids=["audit", "webhooks"])
+def test_what_audit_and_webhooks_link_to_is_there(text: str) -> None:
+    for name, anchor in re.findall(r"\]\(((?!https:)[\w./-]*)(?:#([\w-]+))?\)", text):
+        path = CHECKOUT / "docs" / name if name else None
+        assert path is None or path.exists(), name
+        titles = re.findall(r"^## (.+)$", path.read_text("utf-8") if path else text, re.MULTILINE)
+        assert not anchor or anchor in {title.lower().replace(",", "").replace(" ", "-") for title in titles}

@@ -16,7 +16,10 @@ PACKAGE = Path(oauthdevice.__file__).parent
 CHECKOUT = PACKAGE.parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 SCRIPTS = sorted(PACKAGE.rglob("*.lua"))
-ROOMS = {"domain", "schemas", "views", "stores", "identity_providers", "mail", "admin", "client", "cli", "conformance"}
+ROOMS = {
+    "domain", "schemas", "views", "stores", "identity_providers", "mail", "webhooks", "admin", "client", "cli",
+    "conformance",
+}  # fmt: skip
 # HTTP, SQL, Redis and what speaks of them.
 OUTSIDE = {
     "pyramid", "cornice", "colander", "webob", "sqlalchemy", "alembic", "redis", "fakeredis", "limits", "jinja2",
@@ -29,6 +32,7 @@ ALLOWED: dict[str, set[str]] = {
     "stores": {"domain"},
     "identity_providers": {"domain"},
     "mail": {"domain", "assets", "languages"},
+    "webhooks": {"domain"},
     "views": {"domain", "schemas", "security", "sso_cookies", "settings", "metrics"},
     "admin": {"domain", "settings", "stores", "wiring"},
     # They run where there is no server, and speak HTTP with it.

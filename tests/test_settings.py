@@ -152,6 +152,28 @@ BAD = [
     ("mail_from", "nobody"),
     ("mail_from", "Us <us@example.com>"),
     ("mail_from", "us@example.com\nBcc: you@example.com"),
+    ("webhook_urls", "hooks.example.com"),
+    ("webhook_urls", "http://hooks.example.com"),
+    ("webhook_urls", "http://10.0.0.1/hook"),
+    ("webhook_urls", "ftp://localhost/hook"),
+    ("webhook_urls", "https://"),
+    ("webhook_urls", "https://user:password@hooks.example.com"),
+    ("webhook_urls", "https://hooks.example.com/#x"),
+    ("webhook_urls", "https://hooks.example.com:0"),
+    ("webhook_urls", "https://hooks.example.com:port"),
+    ("webhook_urls", "https://[::1"),
+    ("webhook_urls", "https://hooks.example.com/\u00e5"),
+    ("webhook_urls", "https://hooks.example.com/" + "x" * 2000),
+    ("webhook_urls", "https://hooks.example.com http://hooks.example.com"),
+    ("webhook_secret", "whsec_"),
+    ("webhook_secret", "whsec_" + "A" * 28),
+    ("webhook_secret", "whsec_" + "A" * 88),
+    ("webhook_secret", "whsec_" + "!" * 32),
+    ("webhook_secret", "A" * 32),
+    ("webhook_secret", "whsec_" + "A" * 32 + " A"),
+    ("webhook_events", "approved nonsense"),
+    ("webhook_timeout_seconds", "0"),
+    ("webhook_timeout_seconds", "61"),
     ("secret", "x" * 31),
     ("previous_secrets", "x" * 31),
     ("previous_secrets", f"{'x' * 32}\n{'y' * 31}"),
@@ -211,6 +233,23 @@ class TestBadValues:
     @pytest.mark.parametrize("address", ["smtp://me:the-password@", "smtps://me:the-password@host:x", "the-password"])
     def test_the_password_of_a_mail_server_is_not_told(self, address: str) -> None:
         assert "the-password" not in refusal(mail_server=address)
+
+    def test_webhooks_go_by_https_or_stay_on_this_machine(self) -> None:
+        urls = "https://hooks.example.com/a?token=b http://127.0.0.1:8080/c http://[::1]/ http://localhost/d"
+        assert read(webhook_urls=urls).webhook_urls == set(urls.split())
+
+    @pytest.mark.parametrize("name", ["webhook_urls", "webhook_secret"])
+    def test_what_may_be_a_secret_of_a_webhook_is_not_told(self, name: str) -> None:
+        for line in (
+            refusal(**{name: "http://the-secret"}),
+            refusal(environ={f"OAUTHDEVICE_{name.upper()}": "the-secret"}),
+        ):
+            assert line.startswith(f"oauthdevice: oauthdevice.{name}: ")
+            assert "the-secret" not in line
+
+    def test_several_secrets_sign_webhooks_while_one_replaces_another(self) -> None:
+        secrets = ("whsec_" + "A" * 32, "whsec_" + "B" * 43 + "=")
+        assert read(environ={"OAUTHDEVICE_WEBHOOK_SECRET": " ".join(secrets)}).webhook_secret == secrets
 
     def test_the_embedded_redis_is_for_development(self) -> None:
         assert "oauthdevice.redis_url" in refusal(redis_url="embedded://")
@@ -319,6 +358,10 @@ class TestDefaults:
             "templates": "",
             "mail_server": "",
             "mail_from": "",
+            "webhook_urls": frozenset(),
+            "webhook_secret": (),
+            "webhook_events": frozenset(),
+            "webhook_timeout_seconds": 15,
             "demo_email": "",
             "limits": DEFAULT_LIMITS,
             "scopes": DEFAULT_SCOPES,

@@ -15,6 +15,7 @@ from .audit import add_audit_commands
 from .check import add_check_command
 from .commands import Command, add_command
 from .tokens import add_token_commands
+from .webhooks import add_webhook_commands
 
 
 class BadFile(Exception):
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     add_account_commands(commands)
     add_token_commands(commands)
     add_audit_commands(commands)
+    add_webhook_commands(commands)
     return parser
 
 

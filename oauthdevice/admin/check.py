@@ -48,6 +48,7 @@ def findings(settings: Settings, services: Services) -> Iterator[Finding]:
     yield Finding("passkeys", on if settings.has_passkeys else f"off: {settings.why_no_passkeys}")
     yield Finding("clients", names or "none may start a device authorization", bool(names))
     yield from _mail(services)
+    yield from _webhooks(settings, services)
     yield from _identity_providers(settings, services)
 
 
@@ -100,6 +101,24 @@ def _mail(services: Services) -> Iterator[Finding]:
         yield Finding("mail", services.post.check())
     except MailUnavailable as error:
         yield Finding("mail", error.detail, False)
+
+
+def _webhooks(settings: Settings, services: Services) -> Iterator[Finding]:
+    if not settings.webhook_urls:
+        return
+    if not settings.webhook_secret:
+        # The server needs none: it may be known to the process that delivers alone.
+        yield Finding("webhook_secret", "is not set here, and `webhooks deliver` needs it", None)
+    try:
+        current, newest = services.heartbeat.migrations()
+        if current != newest and not is_newer(current or ""):
+            # Told already; there may be no table of them.
+            return
+        waiting, failed = services.webhooks.counts()
+    except StoreUnavailable as error:
+        yield Finding("webhooks", error.detail, False)
+        return
+    yield Finding("webhooks", f"{waiting} wait to be delivered, {failed} were given up", None if failed else True)
 
 
 def _identity_providers(settings: Settings, services: Services) -> Iterator[Finding]:

@@ -20,10 +20,15 @@ class MailServer:
     @property
     def is_here(self) -> bool:
         """True where it is on this machine, and nobody can listen between us."""
-        try:
-            return self.host == "localhost" or ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_here(self.host)
+
+
+def is_here(host: str) -> bool:
+    """Whether a host, by name or number, is this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def parse_mail_server(text: str) -> MailServer:

@@ -1,10 +1,12 @@
 """AuditStore: rows in SQL, with Redis as the place where they wait.
 
 A hot path does not wait for the database, and a database that is away costs no event: the row waits
-as a field of a hash and is moved by whoever writes next. Its id makes moving it twice harmless.
+as a field of a hash and is moved by whoever writes next. Its id makes moving it twice harmless. The rows themselves
+are a chain: `audit_chain` adds them.
 """
 
 import logging
+import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
@@ -12,11 +14,11 @@ from typing import Any, cast
 import orjson
 import redis
 from sqlalchemy import select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import StatementError
 
 from ..domain.audit import MEMBERS, AuditEvent
 from ..domain.errors import StoreUnavailable
+from .audit_chain import BATCH, AuditRows, event_of
 from .models import AuditRow
 from .redis import read_script, unavailable
 from .sql import Database
@@ -24,27 +26,50 @@ from .waiting_events import dump_event, waiting_key
 
 log = logging.getLogger(__name__)
 
-# How many rows are moved at once.
-BATCH = 500
-
 
 class AuditLedger:
     """See `oauthdevice.domain.ports.AuditStore`. `waiting_max` rows may wait before they are moved."""
 
-    def __init__(self, database: Database, client: redis.Redis, prefix: str, waiting_max: int = 100) -> None:
+    def __init__(
+        self, database: Database, rows: AuditRows, client: redis.Redis, prefix: str, waiting_max: int = 100
+    ) -> None:
         self._waiting_max = waiting_max
         self._database = database
+        self._rows = rows
+        self._adding = threading.Lock()
         self._client = client
         self._key = waiting_key(prefix)
         self._keep = client.register_script(read_script("audit_wait"))
 
     def append(self, event: AuditEvent) -> None:
         try:
-            self._insert([event])
+            added = self._add([event], patient=False)
         except StoreUnavailable:
             self._wait(event)
             return
+        if not added:
+            self._leave(event)
         self._settle_if_possible()
+
+    def _leave(self, event: AuditEvent) -> None:
+        """To whoever holds the end of the chain: no request waits for the transaction of another.
+
+        It is left first, and looked after then: by then either the end is free, or whoever holds it has still to
+        look for what waits.
+        """
+        try:
+            self._wait(event)
+        except StoreUnavailable:
+            self._add([event], patient=True)
+
+    def _add(self, events: Sequence[AuditEvent], *, patient: bool) -> bool:
+        """As `AuditRows.add`, by one thread of this process at a time."""
+        if not self._adding.acquire(blocking=patient):
+            return False
+        try:
+            return self._rows.add(events, patient=patient)
+        finally:
+            self._adding.release()
 
     def defer(self, event: AuditEvent) -> None:
         self.settle_when_due(self._wait(event))
@@ -56,25 +81,30 @@ class AuditLedger:
 
     def _settle_if_possible(self) -> None:
         try:
-            self.settle()
+            if not self._adding.locked():
+                self.settle(patient=False)
         except StoreUnavailable as error:
             # They wait on, and the next event tries again.
             log.warning("audit rows wait: %s", error.detail)
 
-    def settle(self) -> None:
-        """Move what waits into the table. Raises StoreUnavailable."""
+    def settle(self, *, patient: bool = True) -> None:
+        """Move what waits into the table, or leave it to whoever does so now. Raises StoreUnavailable."""
         while waiting := self._waiting():
             try:
-                self._insert([_load(text) for text in waiting.values()])
+                events = sorted(map(_load, waiting.values()), key=lambda event: event.at)
+                moved = self._add(events, patient=patient)
             except (StatementError, ValueError, KeyError, TypeError):
                 self._insert_one_by_one(waiting)
+                moved = True
+            if not moved:
+                return
             self._forget(list(waiting))
 
     def _insert_one_by_one(self, waiting: dict[str, str]) -> None:
         """What the table does not take stays in the log alone: one bad row must not stop the others."""
         for text in waiting.values():
             try:
-                self._insert([_load(text)])
+                self._add([_load(text)], patient=True)
             except (StatementError, ValueError, KeyError, TypeError):
                 log.exception("the audit table does not take this row: %s", text)
 
@@ -83,7 +113,7 @@ class AuditLedger:
         self.settle()
         with self._database.read() as sql:
             rows = sql.scalars(select(AuditRow).order_by(AuditRow.at.desc(), AuditRow.id.desc()).limit(count)).all()
-            return [_event(row) for row in reversed(rows)]
+            return [event_of(row) for row in reversed(rows)]
 
     def all(self) -> Iterator[AuditEvent]:
         """Every event, oldest first."""
@@ -92,14 +122,7 @@ class AuditLedger:
             for row in sql.scalars(
                 select(AuditRow).order_by(AuditRow.at, AuditRow.id).execution_options(yield_per=BATCH)
             ):
-                yield _event(row)
-
-    def _insert(self, events: Sequence[AuditEvent]) -> None:
-        # Another process may move the same rows at this moment. Both databases have words of their own for it.
-        on_postgresql = self._database.engine.dialect.name == "postgresql"
-        insert = postgresql.insert(AuditRow) if on_postgresql else sqlite.insert(AuditRow)
-        with self._database.write() as sql:
-            sql.execute(insert.on_conflict_do_nothing(), [_columns(one) for one in events])
+                yield event_of(row)
 
     @unavailable
     def _wait(self, event: AuditEvent) -> int:
@@ -122,11 +145,3 @@ def _load(text: str) -> AuditEvent:
     # A newer release beside this one may tell more than this one knows.
     known = {name: data[name] for name in MEMBERS if name in data}
     return AuditEvent(**{**known, "at": datetime.fromisoformat(data["at"])})
-
-
-def _columns(event: AuditEvent) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in MEMBERS}
-
-
-def _event(row: AuditRow) -> AuditEvent:
-    return AuditEvent(**{name: getattr(row, name) for name in MEMBERS})

@@ -193,7 +193,11 @@ class NoticeRow(Base):
 
 
 class AuditRow(Base):
-    """One event. Every column but the first three is NULL where it does not apply."""
+    """One event. Every column but the first three is NULL where it does not apply.
+
+    The last three are NULL together where the row is in no chain (docs/audit.md): written before there was one, or by
+    a release that knows of none.
+    """
 
     __tablename__ = "audit_events"
 
@@ -209,3 +213,36 @@ class AuditRow(Base):
     address: Mapped[str | None] = mapped_column(String(64))
     request_id: Mapped[str | None] = mapped_column(String(36))
     reason: Mapped[str | None] = mapped_column(String(64))
+    position: Mapped[int | None] = mapped_column(BigInteger, index=True, unique=True)
+    hash: Mapped[str | None] = mapped_column(String(64))
+    key_id: Mapped[str | None] = mapped_column(String(8))
+
+
+class AuditHeadRow(Base):
+    """The end of the chain of audit rows: one row, `id` 1, which whoever adds rows locks first."""
+
+    __tablename__ = "audit_head"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    # Of the newest row; 0 where there is none.
+    position: Mapped[int] = mapped_column(BigInteger)
+    # Of the newest row. NULL: there was none yet.
+    seal: Mapped[str | None] = mapped_column(String(64))
+    begun_at: Mapped[datetime] = mapped_column(UTCDateTime)
+
+
+class WebhookDeliveryRow(Base):
+    """An event that an address is still to be told, or could not be."""
+
+    __tablename__ = "webhook_deliveries"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    event_id: Mapped[str] = mapped_column(ForeignKey("audit_events.id", ondelete="CASCADE"), index=True)
+    url: Mapped[str] = mapped_column(String(2000))
+    attempts: Mapped[int]
+    # From when on any process may try. NULL: given up.
+    next_attempt_at: Mapped[datetime | None] = mapped_column(UTCDateTime)
+    # What became of the last attempt. NULL: there was none.
+    problem: Mapped[str | None] = mapped_column(String(200))
+
+    __table_args__ = (Index(None, "url", "next_attempt_at"),)

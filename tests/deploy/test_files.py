@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from oauthdevice.settings import Settings
+
 from ..servers import CHECKOUT
 
 DEPLOY = CHECKOUT / "deploy"
@@ -58,13 +60,21 @@ class TestSystemd:
         server, purge = (Unit(DEPLOY / "systemd" / f"{name}.service") for name in ("oauthdevice", "oauthdevice-purge"))
         assert server["Service"]["ExecStart"] == f"/opt/oauthdevice/bin/{SERVER}"
         assert purge["Service"]["ExecStart"] == f"/opt/oauthdevice/bin/{ADMIN} purge"
+        webhooks = Unit(DEPLOY / "systemd" / "oauthdevice-webhooks.service")
+        assert webhooks["Service"]["ExecStart"] == f"/opt/oauthdevice/bin/{ADMIN} webhooks deliver"
+
+    def test_who_delivers_webhooks_has_what_it_signs_with_and_its_time_to_stop(self) -> None:
+        unit = Unit(DEPLOY / "systemd" / "oauthdevice-webhooks.service")
+        assert "LoadCredential=webhook_secret:/etc/oauthdevice/secrets/webhook_secret" in unit.lines
+        assert "Environment=OAUTHDEVICE_WEBHOOK_SECRET_FILE=%d/webhook_secret" in unit.lines
+        assert int(unit["Service"]["TimeoutStopSec"]) > 2 * Settings().webhook_timeout_seconds
 
     def test_the_server_has_its_time_to_stop(self) -> None:
         unit = Unit(DEPLOY / "systemd" / "oauthdevice.service")["Service"]
         assert int(unit["TimeoutStopSec"]) > STOP_SECONDS
         assert unit["KillMode"] == "mixed"
 
-    @pytest.mark.parametrize("name", ["oauthdevice", "oauthdevice-purge"])
+    @pytest.mark.parametrize("name", ["oauthdevice", "oauthdevice-purge", "oauthdevice-webhooks"])
     def test_each_has_its_secrets_as_files_and_may_do_little(self, name: str) -> None:
         unit = Unit(DEPLOY / "systemd" / f"{name}.service")
         for secret in ("secret", "database_url", "redis_url"):

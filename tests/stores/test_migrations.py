@@ -34,6 +34,8 @@ TABLES = {
     "access_tokens",
     "refresh_tokens",
     "audit_events",
+    "audit_head",
+    "webhook_deliveries",
 }
 VERSION = text("SELECT version_num FROM alembic_version")
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)

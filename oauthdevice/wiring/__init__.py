@@ -4,38 +4,45 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
 import redis
 from argon2 import PasswordHasher
 from pyramid.config import Configurator
-from pyramid.path import DottedNameResolver
 
+from .collaborators import (
+    ceremonies_of,
+    directory_of,
+    places_of,
+    post_of,
+    read_proof,
+    redis_of,
+    speakers_of,
+    timed,
+)
 from .domain.accounts import Accounts
 from .domain.approval_seal import ApprovalSeal
 from .domain.approvals import Approvals
 from .domain.audit import Audit
+from .domain.audit_chain import Chain
+from .domain.audit_proof import AuditProof
 from .domain.bearers import Bearers
 from .domain.challenges import Challenges
 from .domain.clients import Clients
 from .domain.device_flow import DeviceFlow
 from .domain.devices import Devices
-from .domain.dpop import DPoP, SignedProof
+from .domain.dpop import DPoP
 from .domain.external_subjects import ExternalSubjects
 from .domain.held_polls import HeldPolls
-from .domain.identity_providers import OIDCProvider
 from .domain.introspection import Introspection
 from .domain.keys import derive_key
 from .domain.notices import Notices
 from .domain.passkeys import Passkeys
-from .domain.places import Places
 from .domain.ports import (
-    AccountDirectory,
     AccountStore,
     AuthorizationStore,
     BurnStore,
     Clock,
-    IdentityProvider,
     Post,
     SessionStore,
 )
@@ -49,30 +56,32 @@ from .domain.sso import SSO
 from .domain.token_endpoint import TokenEndpoint
 from .domain.undo import Undo, UndoSeal
 from .domain.user_codes import UserCodes
+from .domain.webhooks import Subscription, Webhooks
 from .mail.sender import Sender
-from .mail.server import parse_mail_server
-from .metrics import Meter, Timed
-from .settings import Settings, SettingsError
+from .metrics import Meter
+from .settings import Settings
 from .stores.accounts import SQLAccountStore
 from .stores.audit import AuditLedger
+from .stores.audit_chain import AuditRows
 from .stores.burns import RedisBurnStore
 from .stores.challenges import RedisChallengeStore
-from .stores.connections import connect
 from .stores.decisions import RedisDecisions
 from .stores.directory import DirectoryAccountStore, DirectorySessionStore
 from .stores.handshakes import RedisHandshakeStore
 from .stores.heartbeat import Heartbeat
 from .stores.notices import SQLNoticeStore
 from .stores.passkeys import SQLPasskeyStore
-from .stores.places import BadPlaceDatabase, MaxMindPlaces, NoPlaces
 from .stores.proofs import RedisProofStore
 from .stores.redis import RedisAuthorizationStore, RedisLimitStore
 from .stores.sessions import SQLSessionStore
 from .stores.sql import Database, create_database
 from .stores.token_cache import NoTokenCache, RedisTokenCache
+from .stores.webhooks import SQLDeliveryStore
+from .webhooks.deliverer import Deliverer
+from .webhooks.receivers import HTTPReceivers
 
 if TYPE_CHECKING:
-    from .domain.ceremonies import Ceremonies
+    pass
 
 T = TypeVar("T")
 
@@ -101,6 +110,9 @@ class Services:
     registry: Registry
     introspection: Introspection
     ledger: AuditLedger
+    proof: AuditProof
+    webhooks: Webhooks
+    deliverer: Deliverer
     heartbeat: Heartbeat
     database: Database
     redis: redis.Redis
@@ -122,22 +134,26 @@ def build_services(
         pool_size=settings.database_pool_size,
         pool_overflow=settings.database_pool_overflow,
     )
-    client, prefix = _redis(settings), settings.redis_prefix
+    client, prefix = redis_of(settings), settings.redis_prefix
     is_embedded = settings.has_embedded_redis
     cache = NoTokenCache() if is_embedded else RedisTokenCache(client, prefix)
     meter = Meter(settings.clients)
-    authorizations: AuthorizationStore = _timed(RedisAuthorizationStore(client, prefix, clock_offset), "redis")
-    directory = _directory(settings)
-    session_store: SessionStore = _timed(
+    authorizations: AuthorizationStore = timed(RedisAuthorizationStore(client, prefix, clock_offset), "redis")
+    directory = directory_of(settings)
+    session_store: SessionStore = timed(
         DirectorySessionStore(database, cache, directory) if directory else SQLSessionStore(database, cache), "database"
     )
-    account_store: AccountStore = _timed(
+    account_store: AccountStore = timed(
         DirectoryAccountStore(database, cache, directory) if directory else SQLAccountStore(database, cache), "database"
     )
+    receivers = HTTPReceivers(settings.webhook_timeout_seconds)
+    webhooks = Webhooks(SQLDeliveryStore(database), receivers, settings.webhook_secret, clock)
+    chain = Chain(settings.secrets)
+    rows = AuditRows(database, chain, Subscription(settings.webhook_urls, settings.webhook_events))
     # What waits in an embedded Redis is lost at exit: there, nothing waits.
-    ledger = AuditLedger(database, client, prefix, waiting_max=1 if is_embedded else 100)
+    ledger = AuditLedger(database, rows, client, prefix, waiting_max=1 if is_embedded else 100)
     audit = Audit(ledger, clock, meter)
-    limits = RateLimits(_timed(RedisLimitStore(client, prefix), "redis"), settings.limits, audit, meter, clock)
+    limits = RateLimits(timed(RedisLimitStore(client, prefix), "redis"), settings.limits, audit, meter, clock)
     hasher = PasswordHasher(time_cost=settings.argon2_time_cost, memory_cost=settings.argon2_memory_kib)
     accounts = Accounts(
         store=account_store,
@@ -158,8 +174,8 @@ def build_services(
     issuers = frozenset(issuer for provider in declared.values() for issuer in provider.subject_issuers)
     external_subjects = ExternalSubjects(account_store, issuers)
     dpop = DPoP(
-        read=_read_proof,
-        store=_timed(RedisProofStore(client, prefix), "redis"),
+        read=read_proof,
+        store=timed(RedisProofStore(client, prefix), "redis"),
         url=own_url or settings.public_url,
         secrets=settings.secrets,
         nonce_required=settings.dpop_nonce_required,
@@ -190,9 +206,9 @@ def build_services(
         held_polls=held_polls,
     )
     longest = max(one.device_code_lifetime_seconds for one in settings.clients.values())
-    burns: BurnStore = _timed(RedisBurnStore(client, prefix, longest, clock_offset), "redis")
+    burns: BurnStore = timed(RedisBurnStore(client, prefix, longest, clock_offset), "redis")
     user_codes = UserCodes(store=authorizations, burns=burns, keys=user_code_keys, audit=audit)
-    places = _places(settings)
+    places = places_of(settings)
     approvals = Approvals(
         store=authorizations,
         user_codes=user_codes,
@@ -220,11 +236,11 @@ def build_services(
     )
     devices = Devices(sessions=sessions, clients=clients, scopes=scopes, places=places, clock=clock)
     undo_seal = UndoSeal(settings.secrets, clock)
-    post = _post(settings)
+    post = post_of(settings)
     notices = None
     if post is not None:
         notices = Notices(
-            store=_timed(SQLNoticeStore(database), "database"),
+            store=timed(SQLNoticeStore(database), "database"),
             post=post,
             sessions=session_store,
             accounts=account_store,
@@ -250,7 +266,7 @@ def build_services(
         reports=reports,
         sso=SSO(
             declared=declared,
-            providers=_speakers(settings, clock) if declared else {},
+            providers=speakers_of(settings, clock) if declared else {},
             store=RedisHandshakeStore(client, prefix),
             approvals=approvals,
             subjects=external_subjects,
@@ -261,10 +277,10 @@ def build_services(
         approval_seal=ApprovalSeal(settings.secrets, clock),
         accounts=accounts,
         passkeys=Passkeys(
-            store=_timed(SQLPasskeyStore(database), "database"),
+            store=timed(SQLPasskeyStore(database), "database"),
             accounts=accounts,
-            ceremonies=functools.cache(lambda: _ceremonies(settings)),
-            challenges=Challenges(_timed(RedisChallengeStore(client, prefix), "redis"), clock, settings.secrets),
+            ceremonies=functools.cache(lambda: ceremonies_of(settings)),
+            challenges=Challenges(timed(RedisChallengeStore(client, prefix), "redis"), clock, settings.secrets),
             limits=limits,
             audit=audit,
             clock=clock,
@@ -288,95 +304,13 @@ def build_services(
             clock=clock,
         ),
         ledger=ledger,
+        proof=AuditProof(chain, rows),
+        webhooks=webhooks,
+        deliverer=Deliverer(ledger.settle, webhooks.deliver_due, settings.webhook_urls),
         heartbeat=Heartbeat(database, client),
         database=database,
         redis=client,
     )
-
-
-def _timed(store: T, name: str) -> T:
-    """The store, every call of it timed."""
-    return cast("T", Timed(store, name))
-
-
-def _directory(settings: Settings) -> AccountDirectory | None:
-    """A company's own accounts, or None where they are ours. Raises SettingsError."""
-    if not settings.accounts:
-        return None
-    try:
-        directory: AccountDirectory = DottedNameResolver().resolve(settings.accounts)()
-    except (ImportError, AttributeError) as error:
-        raise SettingsError("oauthdevice.accounts", f"cannot be imported: {error}") from error
-    return _timed(directory, "accounts")
-
-
-def _ceremonies(settings: Settings) -> "Ceremonies":
-    # Imported here: what reads passkeys costs 10 MiB, and few processes of a server for devices ever meet one.
-    from .domain.ceremonies import Ceremonies  # noqa: PLC0415
-
-    return Ceremonies(settings.relying_party, settings.brand_name)
-
-
-def _read_proof(proof: str) -> SignedProof:
-    # Imported here: what reads proofs costs 3 MiB, and many a server never meets one.
-    from .signed_proofs import read_proof  # noqa: PLC0415
-
-    return read_proof(proof)
-
-
-def _post(settings: Settings) -> Post | None:
-    """What takes mails, or None where no mail server is named."""
-    if not settings.mail_server:
-        return None
-    # Imported here: where no mail is sent, what writes and sends them need not be in memory.
-    from .mail.letters import Letters  # noqa: PLC0415
-    from .mail.smtp import SMTPPost  # noqa: PLC0415
-
-    server = parse_mail_server(settings.mail_server)
-    letters = Letters(settings.public_url, settings.mail_from, settings.brand_name)
-    return _timed(SMTPPost(server, letters, may_be_clear=settings.mode == "development"), "mail")
-
-
-def _places(settings: Settings) -> Places:
-    """Where addresses are said to be. Raises SettingsError."""
-    if not settings.place_database:
-        return NoPlaces()
-    try:
-        return MaxMindPlaces(settings.place_database)
-    except BadPlaceDatabase as error:
-        raise SettingsError("oauthdevice.place_database", str(error)) from error
-
-
-def _redis(settings: Settings) -> redis.Redis:
-    """The client of our Redis. Raises SettingsError where a Cluster, which is asked at once, does not answer."""
-    try:
-        return connect(settings.redis_url)
-    except redis.RedisError as error:
-        raise SettingsError("oauthdevice.redis_url", f"cannot be reached: {type(error).__name__}") from error
-
-
-def _speakers(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
-    """What speaks to each declared identity provider. Raises SettingsError."""
-    # Imported here: most servers have no SSO branch, and what speaks to providers costs 15 MiB and a quarter second.
-    from .identity_providers import Unreachable, speak_to  # noqa: PLC0415
-
-    declared = settings.identity_providers
-    shared = [one for one in declared.values() if isinstance(one, OIDCProvider) and not one.own_callback]
-    speakers: dict[str, IdentityProvider] = {}
-    for name, provider in declared.items():
-        try:
-            speaker = speak_to(
-                provider,
-                public_url=settings.public_url,
-                callback=f"{settings.public_url}{settings.api_prefix}/oauth/device/sso-complete",
-                timeout_seconds=settings.sso_timeout_seconds,
-                clock=clock,
-                alone=len(shared) < 2,
-            )
-            speakers[name] = _timed(speaker, f"sso:{name}")
-        except Unreachable as error:
-            raise SettingsError(f"[sso:{name}]", str(error)) from error
-    return speakers
 
 
 # The services that a view finds at its request.

@@ -1,0 +1,122 @@
+"""Audit rows from many threads of several processes at once: none waits for another, none is left behind."""
+
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import redis
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from oauthdevice.domain.audit import AuditEvent
+from oauthdevice.domain.audit_chain import Chain
+from oauthdevice.domain.audit_proof import AuditProof
+from oauthdevice.domain.webhooks import Subscription
+from oauthdevice.stores.audit import AuditLedger
+from oauthdevice.stores.audit_chain import AuditRows
+from oauthdevice.stores.connections import connect
+from oauthdevice.stores.models import AuditHeadRow
+from oauthdevice.stores.sql import Database, create_database
+
+from ..factories import SECRET
+from ..servers import RedisServer
+
+KEY = "oauthdevice:audit"
+LEDGERS, THREADS, EACH = 2, 8, 15
+
+
+def made(name: str) -> AuditEvent:
+    return AuditEvent(id=name, at=datetime.now(UTC), event="login")
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    with connect(redis_url) as one:
+        yield one
+
+
+def ledger_of(database: Database, client: redis.Redis) -> AuditLedger:
+    """As one process has it."""
+    return AuditLedger(database, AuditRows(database, Chain([SECRET]), Subscription()), client, "oauthdevice")
+
+
+@pytest.fixture
+def ledger(database: Database, client: redis.Redis) -> AuditLedger:
+    return ledger_of(database, client)
+
+
+def chained(database: Database) -> list[str]:
+    rows = AuditRows(database, Chain([SECRET]), Subscription())
+    assert list(AuditProof(Chain([SECRET]), rows).findings()) == []
+    return [row.event.id for row in rows.chained(0, rows.head()[1])]
+
+
+def test_each_is_in_the_chain_once_when_all_are_done(database: Database, client: redis.Redis) -> None:
+    """Without anybody looking for what waits: whoever leaves a row leaves it to somebody who looks for it."""
+    own = [create_database(database.engine.url.render_as_string(hide_password=False)) for _ in range(LEDGERS)]
+    barrier = threading.Barrier(LEDGERS * THREADS)
+
+    def append(ledger: AuditLedger, name: str) -> None:
+        barrier.wait()
+        for turn in range(EACH):
+            ledger.append(made(f"{name}-{turn}"))
+
+    threads = []
+    for number, one in enumerate(own):
+        ledger = ledger_of(one, client)
+        threads += [threading.Thread(target=append, args=[ledger, f"{number}-{name}"]) for name in range(THREADS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for one in own:
+        one.engine.dispose()
+    expected = [
+        f"{number}-{name}-{turn}" for number in range(LEDGERS) for name in range(THREADS) for turn in range(EACH)
+    ]
+    assert client.hlen(KEY) == 0
+    assert sorted(chained(database)) == sorted(expected)
+
+
+class TestAnotherProcessHoldsTheEnd:
+    """On PostgreSQL. On SQLite whoever writes waits, for a row as for anything else."""
+
+    @pytest.fixture
+    def held(self, database: Database) -> Iterator[Session]:
+        """The end of the chain, as another process holds it."""
+        if database.engine.dialect.name == "sqlite":
+            pytest.skip("SQLite has one writer at a time")
+        AuditRows(database, Chain([SECRET]), Subscription()).add([made("first")])
+        with database.write() as sql:
+            sql.scalars(select(AuditHeadRow).with_for_update()).one()
+            yield sql
+
+    def test_a_row_is_left_to_it(
+        self, held: Session, ledger: AuditLedger, client: redis.Redis, database: Database
+    ) -> None:
+        ledger.append(made("left"))
+        assert list(client.hgetall(KEY)) == ["left"]
+        held.rollback()
+        ledger.append(made("next"))
+        assert client.hlen(KEY) == 0
+        assert chained(database) == ["first", "next", "left"]
+
+    def test_who_reads_waits_for_it(self, held: Session, ledger: AuditLedger) -> None:
+        ledger.append(made("left"))
+        ending = threading.Timer(0.2, held.rollback)
+        ending.start()
+        assert {event.id for event in ledger.newest(10)} == {"first", "left"}
+        ending.join()
+
+    def test_without_redis_the_row_waits_for_it(
+        self, held: Session, database: Database, own_redis_server: RedisServer
+    ) -> None:
+        with connect(own_redis_server.url) as client:
+            ledger = ledger_of(database, client)
+            own_redis_server.stop()
+            ending = threading.Timer(0.2, held.rollback)
+            ending.start()
+            ledger.append(made("waited"))
+            ending.join()
+        assert chained(database) == ["first", "waited"]

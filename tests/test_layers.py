@@ -161,7 +161,7 @@ class TestRooms:
             seen = {parts[0] for parts in ours(path) if parts}
             if room_of(path) not in ("views", "bearer"):
                 assert "views" not in seen
-            if room_of(path) not in ("oauthdevice", "admin", "development", "bearer"):
+            if room_of(path) not in ("oauthdevice", "admin", "development", "bearer", "wiring"):
                 assert "wiring" not in seen
 
 

@@ -70,6 +70,10 @@ class Possession:
         if answer.error == "use_dpop_nonce":
             self.prover.learn(answer)
             answer = self.probe.poll(self.code, headers=wrong())
+        return self.refusal(answer)
+
+    def refusal(self, answer: Answer) -> str:
+        """What is seen, where it is what §5 says of a wrong proof."""
         if answer.error in ("authorization_pending", "slow_down"):
             raise NotTried("the proof is not looked at while the code is pending, and nobody approves")
         if answer.members.get("access_token"):
@@ -200,9 +204,11 @@ def proof_is_for_the_address(probe: Probe) -> str:
 
 @chapter.must("RFC 9449 §11.1")
 def proof_is_recent(probe: Probe) -> str:
-    """11. Proofs are accepted for a limited time after their creation: here one is a day old."""
+    """11. Proofs are accepted for a limited time after their creation: here one is a day old, and has no nonce."""
     own = _of(probe)
-    return own.refused(lambda: [own.prover.sign(own.claims(iat=int(probe.http.now()) - DAY))])
+    answer = probe.poll(own.code, headers=[own.prover.sign(own.claims(iat=int(probe.http.now()) - DAY, nonce=None))])
+    # §8: a server may answer so. From then on the nonce tells how old a proof is, and iat need not (§4.3).
+    return answer.told if answer.error == "use_dpop_nonce" else own.refusal(answer)
 
 
 @chapter.must("RFC 9449 §5")

@@ -10,6 +10,65 @@ import redis
 from argon2 import PasswordHasher
 from pyramid.config import Configurator
 
+from ..domain.accounts import Accounts
+from ..domain.approval_seal import ApprovalSeal
+from ..domain.approvals import Approvals
+from ..domain.audit import Audit
+from ..domain.audit_chain import Chain
+from ..domain.audit_proof import AuditProof
+from ..domain.bearers import Bearers
+from ..domain.challenges import Challenges
+from ..domain.clients import Clients
+from ..domain.device_flow import DeviceFlow
+from ..domain.devices import Devices
+from ..domain.dpop import DPoP
+from ..domain.external_subjects import ExternalSubjects
+from ..domain.held_polls import HeldPolls
+from ..domain.introspection import Introspection
+from ..domain.keys import derive_key
+from ..domain.notices import Notices
+from ..domain.passkeys import Passkeys
+from ..domain.ports import (
+    AccountStore,
+    AuthorizationStore,
+    BurnStore,
+    Clock,
+    Post,
+    SessionStore,
+)
+from ..domain.rate_limits import RateLimits
+from ..domain.redemption import Redeemer
+from ..domain.refresh import Refresher
+from ..domain.reports import Reports
+from ..domain.scopes import Scopes
+from ..domain.sessions import Registry, Sessions, TokenPrefixes
+from ..domain.sso import SSO
+from ..domain.token_endpoint import TokenEndpoint
+from ..domain.undo import Undo, UndoSeal
+from ..domain.user_codes import UserCodes
+from ..domain.webhooks import Subscription, Webhooks
+from ..mail.sender import Sender
+from ..metrics import Meter
+from ..settings import Settings
+from ..stores.accounts import SQLAccountStore
+from ..stores.audit import AuditLedger
+from ..stores.audit_chain import AuditRows
+from ..stores.burns import RedisBurnStore
+from ..stores.challenges import RedisChallengeStore
+from ..stores.decisions import RedisDecisions
+from ..stores.directory import DirectoryAccountStore, DirectorySessionStore
+from ..stores.handshakes import RedisHandshakeStore
+from ..stores.heartbeat import Heartbeat
+from ..stores.notices import SQLNoticeStore
+from ..stores.passkeys import SQLPasskeyStore
+from ..stores.proofs import RedisProofStore
+from ..stores.redis import RedisAuthorizationStore, RedisLimitStore
+from ..stores.sessions import SQLSessionStore
+from ..stores.sql import Database, create_database
+from ..stores.token_cache import NoTokenCache, RedisTokenCache
+from ..stores.webhooks import SQLDeliveryStore
+from ..webhooks.deliverer import Deliverer
+from ..webhooks.receivers import HTTPReceivers
 from .collaborators import (
     ceremonies_of,
     directory_of,
@@ -20,65 +79,6 @@ from .collaborators import (
     speakers_of,
     timed,
 )
-from .domain.accounts import Accounts
-from .domain.approval_seal import ApprovalSeal
-from .domain.approvals import Approvals
-from .domain.audit import Audit
-from .domain.audit_chain import Chain
-from .domain.audit_proof import AuditProof
-from .domain.bearers import Bearers
-from .domain.challenges import Challenges
-from .domain.clients import Clients
-from .domain.device_flow import DeviceFlow
-from .domain.devices import Devices
-from .domain.dpop import DPoP
-from .domain.external_subjects import ExternalSubjects
-from .domain.held_polls import HeldPolls
-from .domain.introspection import Introspection
-from .domain.keys import derive_key
-from .domain.notices import Notices
-from .domain.passkeys import Passkeys
-from .domain.ports import (
-    AccountStore,
-    AuthorizationStore,
-    BurnStore,
-    Clock,
-    Post,
-    SessionStore,
-)
-from .domain.rate_limits import RateLimits
-from .domain.redemption import Redeemer
-from .domain.refresh import Refresher
-from .domain.reports import Reports
-from .domain.scopes import Scopes
-from .domain.sessions import Registry, Sessions, TokenPrefixes
-from .domain.sso import SSO
-from .domain.token_endpoint import TokenEndpoint
-from .domain.undo import Undo, UndoSeal
-from .domain.user_codes import UserCodes
-from .domain.webhooks import Subscription, Webhooks
-from .mail.sender import Sender
-from .metrics import Meter
-from .settings import Settings
-from .stores.accounts import SQLAccountStore
-from .stores.audit import AuditLedger
-from .stores.audit_chain import AuditRows
-from .stores.burns import RedisBurnStore
-from .stores.challenges import RedisChallengeStore
-from .stores.decisions import RedisDecisions
-from .stores.directory import DirectoryAccountStore, DirectorySessionStore
-from .stores.handshakes import RedisHandshakeStore
-from .stores.heartbeat import Heartbeat
-from .stores.notices import SQLNoticeStore
-from .stores.passkeys import SQLPasskeyStore
-from .stores.proofs import RedisProofStore
-from .stores.redis import RedisAuthorizationStore, RedisLimitStore
-from .stores.sessions import SQLSessionStore
-from .stores.sql import Database, create_database
-from .stores.token_cache import NoTokenCache, RedisTokenCache
-from .stores.webhooks import SQLDeliveryStore
-from .webhooks.deliverer import Deliverer
-from .webhooks.receivers import HTTPReceivers
 
 if TYPE_CHECKING:
     pass

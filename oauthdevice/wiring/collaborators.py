@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import redis
 from pyramid.path import DottedNameResolver
 
-from .domain.dpop import SignedProof
-from .domain.identity_providers import OIDCProvider
-from .domain.places import Places
-from .domain.ports import AccountDirectory, Clock, IdentityProvider, Post
-from .mail.server import parse_mail_server
-from .metrics import Timed
-from .settings import Settings, SettingsError
-from .stores.connections import connect
-from .stores.places import BadPlaceDatabase, MaxMindPlaces, NoPlaces
+from ..domain.dpop import SignedProof
+from ..domain.identity_providers import OIDCProvider
+from ..domain.places import Places
+from ..domain.ports import AccountDirectory, Clock, IdentityProvider, Post
+from ..mail.server import parse_mail_server
+from ..metrics import Timed
+from ..settings import Settings, SettingsError
+from ..stores.connections import connect
+from ..stores.places import BadPlaceDatabase, MaxMindPlaces, NoPlaces
 
 if TYPE_CHECKING:
-    from .domain.ceremonies import Ceremonies
+    from ..domain.ceremonies import Ceremonies
 
 T = TypeVar("T")
 
@@ -42,14 +42,14 @@ def directory_of(settings: Settings) -> AccountDirectory | None:
 
 def ceremonies_of(settings: Settings) -> "Ceremonies":
     # Imported here: what reads passkeys costs 10 MiB, and few processes of a server for devices ever meet one.
-    from .domain.ceremonies import Ceremonies  # noqa: PLC0415
+    from ..domain.ceremonies import Ceremonies  # noqa: PLC0415
 
     return Ceremonies(settings.relying_party, settings.brand_name)
 
 
 def read_proof(proof: str) -> SignedProof:
     # Imported here: what reads proofs costs 3 MiB, and many a server never meets one.
-    from .signed_proofs import read_proof  # noqa: PLC0415
+    from ..signed_proofs import read_proof  # noqa: PLC0415
 
     return read_proof(proof)
 
@@ -59,8 +59,8 @@ def post_of(settings: Settings) -> Post | None:
     if not settings.mail_server:
         return None
     # Imported here: where no mail is sent, what writes and sends them need not be in memory.
-    from .mail.letters import Letters  # noqa: PLC0415
-    from .mail.smtp import SMTPPost  # noqa: PLC0415
+    from ..mail.letters import Letters  # noqa: PLC0415
+    from ..mail.smtp import SMTPPost  # noqa: PLC0415
 
     server = parse_mail_server(settings.mail_server)
     letters = Letters(settings.public_url, settings.mail_from, settings.brand_name)
@@ -88,7 +88,7 @@ def redis_of(settings: Settings) -> redis.Redis:
 def speakers_of(settings: Settings, clock: Clock) -> dict[str, IdentityProvider]:
     """What speaks to each declared identity provider. Raises SettingsError."""
     # Imported here: most servers have no SSO branch, and what speaks to providers costs 15 MiB and a quarter second.
-    from .identity_providers import Unreachable, speak_to  # noqa: PLC0415
+    from ..identity_providers import Unreachable, speak_to  # noqa: PLC0415
 
     declared = settings.identity_providers
     shared = [one for one in declared.values() if isinstance(one, OIDCProvider) and not one.own_callback]

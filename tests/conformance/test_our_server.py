@@ -12,7 +12,6 @@ from oauthdevice.conformance.requirements import Finding, Level, Outcome
 from .conftest import API, Kit, results, told_in_documents
 
 # DPoP is not there yet.
-SHOULD_KNOWN = {"rfc10027-tokens-are-bound-to-a-key"}
 
 
 def with_outcome(found: dict[str, Finding], outcome: Outcome) -> set[str]:
@@ -38,7 +37,7 @@ def below(prefix: str, app: Any) -> Any:
 def test_ours_meets_every_must(make_kit: Callable[..., Kit], url: str) -> None:
     found = make_kit(public_url=url, **{"limit.lookup": "20/5 minutes"}).examine(guesses=30)
     assert failed(found, Level.MUST) == set()
-    assert failed(found, Level.SHOULD) <= SHOULD_KNOWN
+    assert failed(found, Level.SHOULD) == set()
     assert with_outcome(found, Outcome.NOT_TRIED) == set()
     assert len(with_outcome(found, Outcome.PASSED)) >= 90
     if url.startswith("http:"):

@@ -90,6 +90,7 @@ class Flow:
     insecure: bool = False
     tries: int = 5
     metadata: ServerMetadata | None = None
+    pkce: bool = True
 
     def discover(self) -> Steps[ServerMetadata]:
         """What the server says about itself, asked for once."""
@@ -100,7 +101,8 @@ class Flow:
     def start(self, scope: str, device_label: str | None, extra: Mapping[str, str]) -> Steps[StartedLogin]:
         """RFC 8628 §3.1, with PKCE (RFC 7636) where the server knows it."""
         server = yield from self.discover()
-        verifier = secrets.token_urlsafe(32) if "S256" in server.code_challenge_methods else None
+        knows_pkce = self.pkce and "S256" in server.code_challenge_methods
+        verifier = secrets.token_urlsafe(32) if knows_pkce else None
         form = {"scope": scope, "device_label": device_label or "", **_challenge(verifier), **extra}
         request = self._post(server.device_authorization_endpoint, {k: v for k, v in form.items() if v})
         members = yield from self._members(request)

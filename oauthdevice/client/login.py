@@ -27,7 +27,8 @@ class DeviceLogin:
     """Signs somebody in at `issuer`, the address of a server, for the client `client_id`.
 
     `http` is an httpx.Client of yours, to be closed by you; `metadata` stands in for a server that publishes none.
-    `sleep` and `clock` count seconds. `on_pause` is told of each wait before another try.
+    `sleep` and `clock` count seconds. `on_pause` is told of each wait before another try. Without `pkce` none is used,
+    for a server whose metadata tells of it and whose device flow does not know it.
     Everything raises DeviceLoginError, and nothing else that comes from the network.
     """
 
@@ -45,8 +46,9 @@ class DeviceLogin:
         sleep: Callable[[float], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         on_pause: OnPause | None = None,
+        pkce: bool = True,
     ) -> None:
-        self._flow = Flow(issuer, client_id, clock, client_secret, insecure, tries, metadata)
+        self._flow = Flow(issuer, client_id, clock, client_secret, insecure, tries, metadata, pkce)
         self._own_http = http is None
         self._http = http or httpx.Client()
         self._timeout_seconds = timeout_seconds
@@ -138,8 +140,9 @@ class AsyncDeviceLogin:
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         on_pause: OnPause | None = None,
+        pkce: bool = True,
     ) -> None:
-        self._flow = Flow(issuer, client_id, clock, client_secret, insecure, tries, metadata)
+        self._flow = Flow(issuer, client_id, clock, client_secret, insecure, tries, metadata, pkce)
         self._own_http = http is None
         self._http = http or httpx.AsyncClient()
         self._timeout_seconds = timeout_seconds

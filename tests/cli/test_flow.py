@@ -24,6 +24,7 @@ from oauthdevice.client import (
 from oauthdevice.client.answers import read_started, retry_after
 from oauthdevice.client.flow import DEVICE_GRANT, Flow
 from oauthdevice.client.messages import Fault, Reply
+from oauthdevice.domain.pkce import challenge_of
 
 from .scripted import ISSUER, PENDING, STARTED, TOKENS, Played, error, reply
 
@@ -268,6 +269,40 @@ class TestStarting:
         members = {name: value for name, value in STARTED.items() if name != "verification_uri"}
         played = Played(reply({**members, "verification_url": "https://www.google.com/device"}))
         assert played.run(flow(played).start("", None, {})).verification_uri == "https://www.google.com/device"
+
+
+class TestPKCE:
+    """RFC 7636, where the metadata tells of it."""
+
+    def form_of(self, methods: tuple[str, ...], **options: Any) -> tuple[dict[str, str], dict[str, str]]:
+        """What is sent at the start, and with a poll."""
+        played = Played(reply(STARTED), reply(TOKENS))
+        server = ServerMetadata(f"{ISSUER}/code", f"{ISSUER}/token", code_challenge_methods=methods)
+        one = Flow(ISSUER, "cli", played.clock, metadata=server, **options)
+        played.run(one.wait(played.run(one.start("", None, {}))))
+        at_start, at_poll = played.requests
+        return dict(at_start.form or {}), dict(at_poll.form or {})
+
+    def test_is_used_with_a_new_verifier_each_time(self) -> None:
+        verifiers = set()
+        for _ in range(2):
+            at_start, at_poll = self.form_of(("plain", "S256"))
+            assert at_start["code_challenge_method"] == "S256"
+            assert at_start["code_challenge"] == challenge_of(at_poll["code_verifier"])
+            verifiers.add(at_poll["code_verifier"])
+        assert len(verifiers) == 2
+
+    @pytest.mark.parametrize(("methods", "options"), [((), {}), (("plain",), {}), (("S256",), {"pkce": False})])
+    def test_is_not_used_otherwise(self, methods: tuple[str, ...], options: dict[str, bool]) -> None:
+        at_start, at_poll = self.form_of(methods, **options)
+        assert at_start.keys() | at_poll.keys() == {"client_id", "grant_type", "device_code"}
+
+    def test_no_repr_shows_the_verifier(self) -> None:
+        played = Played(reply(STARTED))
+        server = ServerMetadata(f"{ISSUER}/code", f"{ISSUER}/token", code_challenge_methods=("S256",))
+        started = played.run(Flow(ISSUER, "cli", played.clock, metadata=server).start("", None, {}))
+        assert started.code_verifier
+        assert started.code_verifier not in repr(started)
 
 
 class TestTheSecretOfAClient:

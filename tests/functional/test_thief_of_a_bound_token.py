@@ -77,6 +77,13 @@ class TestWithADeviceCode:
             assert tool.poll().json["error"] == "authorization_pending"
             world.clock.pass_seconds(5)
 
+    @pytest.mark.parametrize("proof", ["", None])
+    def test_is_held_no_poll(self, make: WorldMaker, proof: str | None) -> None:
+        """One that would rather wait for the decision is refused at once (RFC 7240)."""
+        thief = thief_of(KeyHolder(make(held_poll_seconds="30")).ask())
+        thief.device.http.extra_environ["HTTP_PREFER"] = "wait=30"
+        assert refused(thief.poll(proof))
+
     def test_speaks_the_original_dialect_in_vain(self, tool: KeyHolder) -> None:
         tool.ask()
         assert tool.device.poll_original().json["error"] == "expired_token"

@@ -105,16 +105,28 @@ class Audit:
         While the database is away, rows wait in Redis. Raises StoreUnavailable where that is away too.
         """
         happened = self.drawn_up(event, **facts)
-        self._tell(happened)
+        self.told(happened)
         if deferred:
             self._store.defer(happened)
         else:
             self._store.append(happened)
 
-    def recorded(self, happened: AuditEvent, waiting: int) -> None:
-        """As `record`, of an event that its store has let wait together with what it tells of; so many wait now."""
-        self._tell(happened)
-        self._store.settle_when_due(waiting)
+    def recorded(self, happened: AuditEvent, waiting: int | None = None) -> None:
+        """As `record`, of an event that its store has let wait together with what it tells of.
+
+        `waiting`: so many wait now, and this one may too. None: its row comes at once.
+        """
+        self.told(happened)
+        if waiting is None:
+            self._store.append(happened, waits=True)
+        else:
+            self._store.settle_when_due(waiting)
+
+    def told(self, happened: AuditEvent) -> None:
+        """The log line of an event whose row its store has written together with what it tells of."""
+        self._meter.happened(happened)
+        if log.isEnabledFor(logging.INFO):
+            log.info("%s", happened.event, extra={"audit": happened.members()})
 
     def drawn_up(self, event: Event, **facts: Unpack[Facts]) -> AuditEvent:
         """The event, recorded nowhere yet."""
@@ -132,11 +144,6 @@ class Audit:
             request_id=request_id.get(),
             reason=facts.get("reason") or None,
         )
-
-    def _tell(self, happened: AuditEvent) -> None:
-        self._meter.happened(happened)
-        if log.isEnabledFor(logging.INFO):
-            log.info("%s", happened.event, extra={"audit": happened.members()})
 
 
 def _printable(text: str | None) -> str | None:

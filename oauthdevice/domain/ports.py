@@ -3,8 +3,8 @@
 Every method may raise StoreUnavailable.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Protocol
@@ -79,8 +79,9 @@ class AuthorizationStore(Protocol):
         spacing_seconds: float | None = None,
         sealed_answer: str = "",
         sealed_answer_seconds: int = 0,
+        events: Sequence[AuditEvent] = (),
     ) -> Stored | None:
-        """Replace the record if it is still `seen`, and keep the answer beside it. None: it is not.
+        """Replace the record if it is still `seen`, keep the answer beside it, let `events` wait. None: it is not.
 
         The record keeps its lifetime; the sealed answer lives `sealed_answer_seconds`.
         """
@@ -168,7 +169,7 @@ class TokenCache(Protocol):
 class Rotation:
     """One use of a refresh token: what takes its place, and the answer that tells it, sealed.
 
-    `seal_seconds` is how long the same answer is given again to the same spent token.
+    `seal_seconds` is how long the same answer is given again to the same spent token; `events` become audit rows.
     """
 
     spent_digest: str
@@ -179,6 +180,7 @@ class Rotation:
     token_expires_at: datetime
     sealed_answer: str
     seal_seconds: int
+    events: "Mapping[RotationOutcome, AuditEvent]" = field(default_factory=dict)
 
 
 class RotationOutcome(Enum):
@@ -193,8 +195,8 @@ class RotationOutcome(Enum):
 class AuditStore(Protocol):
     """Audit rows."""
 
-    def append(self, event: AuditEvent) -> None:
-        """A row now; while the database is away, once it is back."""
+    def append(self, event: AuditEvent, *, waits: bool = False) -> None:
+        """A row now; while the database is away, once it is back. `waits`: another store lets it wait already."""
 
     def defer(self, event: AuditEvent) -> None:
         """A row soon, without waiting for the database."""
@@ -263,8 +265,8 @@ class SessionStore(Protocol):
     def purge(self, before: datetime, count: int) -> int:
         """Forget up to `count` sessions that ended before; how many. Two at once share the work."""
 
-    def revoke(self, session_id: str, now: datetime) -> bool:
-        """End a session and every token of it. False where there was no live one."""
+    def revoke(self, session_id: str, now: datetime, event: AuditEvent | None = None) -> bool:
+        """End a session and every token of it, and store the row of `event`. False where there was no live one."""
 
 
 class AccountStore(Protocol):

@@ -153,9 +153,10 @@ class Sessions:
 
     def _end(self, session: Session, address: str, reason: str) -> bool:
         """False where somebody else was faster."""
-        if not self._store.revoke(session.id, self._clock()):
+        event = self._audit.drawn_up(Event.REVOKED, address=address, reason=reason, **facts(session))
+        if not self._store.revoke(session.id, self._clock(), event):
             return False
-        self._audit.record(Event.REVOKED, address=address, reason=reason, **facts(session))
+        self._audit.told(event)
         return True
 
 
@@ -213,9 +214,12 @@ class Registry:
     def end(self, session_id: str) -> None:
         """End a session. Raises NoSuchSession."""
         session = self._store.get(session_id)
-        if session is None or not self._store.revoke(session_id, self._clock()):
+        if session is None:
             raise NoSuchSession()
-        self._audit.record(Event.REVOKED, reason="by an administrator", **facts(session))
+        event = self._audit.drawn_up(Event.REVOKED, reason="by an administrator", **facts(session))
+        if not self._store.revoke(session_id, self._clock(), event):
+            raise NoSuchSession()
+        self._audit.told(event)
 
     def purge(self, days: int, batch: int = 500) -> Iterator[int]:
         """Forget what ended more than `days` ago, a batch at a time; yields how many so far."""

@@ -20,7 +20,7 @@ from ..domain.errors import StoreUnavailable
 from .models import AuditRow
 from .redis import read_script, unavailable
 from .sql import Database
-from .waiting_events import dump_event, waiting_key
+from .waiting_events import audit_columns, dump_event, waiting_key
 
 log = logging.getLogger(__name__)
 
@@ -38,13 +38,13 @@ class AuditLedger:
         self._key = waiting_key(prefix)
         self._keep = client.register_script(read_script("audit_wait"))
 
-    def append(self, event: AuditEvent) -> None:
+    def append(self, event: AuditEvent, *, waits: bool = False) -> None:
         try:
             self._insert([event])
         except StoreUnavailable:
             self._wait(event)
             return
-        self._settle_if_possible()
+        self._settle_if_possible([event.id] if waits else [])
 
     def defer(self, event: AuditEvent) -> None:
         self.settle_when_due(self._wait(event))
@@ -54,8 +54,10 @@ class AuditLedger:
         if waiting % self._waiting_max == 0:
             self._settle_if_possible()
 
-    def _settle_if_possible(self) -> None:
+    def _settle_if_possible(self, inserted: Sequence[str] = ()) -> None:
         try:
+            if inserted:
+                self._forget(inserted)
             self.settle()
         except StoreUnavailable as error:
             # They wait on, and the next event tries again.
@@ -99,7 +101,7 @@ class AuditLedger:
         on_postgresql = self._database.engine.dialect.name == "postgresql"
         insert = postgresql.insert(AuditRow) if on_postgresql else sqlite.insert(AuditRow)
         with self._database.write() as sql:
-            sql.execute(insert.on_conflict_do_nothing(), [_columns(one) for one in events])
+            sql.execute(insert.on_conflict_do_nothing(), [audit_columns(one) for one in events])
 
     @unavailable
     def _wait(self, event: AuditEvent) -> int:
@@ -122,10 +124,6 @@ def _load(text: str) -> AuditEvent:
     # A newer release beside this one may tell more than this one knows.
     known = {name: data[name] for name in MEMBERS if name in data}
     return AuditEvent(**{**known, "at": datetime.fromisoformat(data["at"])})
-
-
-def _columns(event: AuditEvent) -> dict[str, Any]:
-    return {name: getattr(event, name) for name in MEMBERS}
 
 
 def _event(row: AuditRow) -> AuditEvent:

@@ -30,7 +30,7 @@ class CuttingProxy:
         self._left = 0
         self._then_away = False
         self._ended = threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
+        threading.Thread(target=self._accept, daemon=True, name="proxy").start()
 
     def lose_answer(self, number: int, *, then_away: bool = False) -> None:
         """The `number`-th message from now on is passed on and answered; the answer is lost with its connection.
@@ -60,7 +60,7 @@ class CuttingProxy:
             if self.is_away:
                 client.close()
             else:
-                threading.Thread(target=self._pass, args=(client,), daemon=True).start()
+                threading.Thread(target=self._pass, args=(client,), daemon=True, name="proxy").start()
 
     def _connect(self) -> socket.socket:
         if isinstance(self.upstream, int):

@@ -1,4 +1,4 @@
-"""Each answer of Redis takes longer than we wait for it: 503 in time, no thread is kept, and all is well at once after."""
+"""Each answer of Redis takes longer than we wait for it: 503 in time, no thread is kept; afterwards all is well."""
 
 import threading
 import time

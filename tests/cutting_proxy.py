@@ -72,30 +72,29 @@ class CuttingProxy:
     def _pass(self, client: socket.socket) -> None:
         self._count(1)
         with contextlib.suppress(OSError), client, self._connect() as server:
-            while not self._ended.is_set() and self._pass_one(client, server):
-                pass
+            self._pass_all(client, server)
         self._count(-1)
 
-    def _pass_one(self, client: socket.socket, server: socket.socket) -> bool:
-        """False once the connection is at its end."""
-        ready, _, _ = select.select([client, server], [], [], 0.5)
-        for one in ready:
-            data = one.recv(65536)
-            if not data or (one is client and self.is_away):
-                return False
-            if one is server:
+    def _pass_all(self, client: socket.socket, server: socket.socket) -> None:
+        is_lost = False
+        while not self._ended.is_set():
+            ready, _, _ = select.select([client, server], [], [], 0.5)
+            for one in ready:
+                data = one.recv(65536)
+                if not data or (one is client and self.is_away):
+                    return
+                if one is client:
+                    # A message may come in parts.
+                    is_lost = is_lost or self._is_lost()
+                    server.sendall(data)
+                    continue
+                if is_lost:
+                    # Whoever answers has done what it was told.
+                    self.is_away = self._then_away
+                    return
                 if self.delay_seconds:
                     self._ended.wait(self.delay_seconds)
                 client.sendall(data)
-                continue
-            is_lost = self._is_lost()
-            server.sendall(data)
-            if is_lost:
-                # Whoever answers has done what it was told.
-                server.recv(65536)
-                self.is_away = self._then_away
-                return False
-        return True
 
     def _is_lost(self) -> bool:
         with self._lock:

@@ -6,6 +6,7 @@ The calls are not listed here: each poll is told as often as it makes calls, and
 import itertools
 import json
 import shutil
+import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -60,7 +61,8 @@ class Mortal:
         )
 
     def stop(self) -> None:
-        self._process.terminate()
+        # At once: nobody is being served.
+        self._process.send_signal(signal.SIGQUIT)
         self._process.wait(10)
 
     def _is_up(self) -> bool:

@@ -105,6 +105,10 @@ class PostgreSQLServer:
         # What is on the path may be a link to where all the programs are.
         self._bin = Path(found).resolve().parent
 
+    @property
+    def socket(self) -> Path:
+        return self._folder / ".s.PGSQL.5432"
+
     def start(self) -> None:
         if os.geteuid() == 0:
             shutil.chown(self._folder, "postgres")

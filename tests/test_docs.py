@@ -65,6 +65,22 @@ def test_every_test_that_the_approval_page_names_exists(file: str, test: str) ->
     assert test in {name.rpartition("::")[2] for name in names_in(TESTS / file)}
 
 
+@pytest.mark.parametrize(
+    "name", sorted(set(re.findall(r"`(\w+/\w+\.py::[\w:]+)`", (CHECKOUT / "docs" / "faults.md").read_text("utf-8"))))
+)
+def test_every_test_that_the_faults_name_exists(name: str) -> None:
+    file, _, test = name.partition("::")
+    assert test in names_in(TESTS / file)
+
+
+def test_every_fault_is_shown_by_a_test() -> None:
+    rows = re.findall(
+        r"^\|(.+)\|$", (CHECKOUT / "docs" / "faults.md").read_text("utf-8").partition("\n## ")[0], re.MULTILINE
+    )
+    assert len(rows) > 15
+    assert all(len(row.split(" | ")) == 5 and ".py::" in row.split(" | ")[4] for row in rows[2:])
+
+
 def test_the_parity_table_has_every_number_and_a_test_for_each() -> None:
     assert [number for number, _, _ in ROWS] == list(range(1, 88))
     assert all(names for _, _, names in ROWS)

@@ -1,11 +1,11 @@
 """What the person drives: look a user_code up, open it, approve or deny it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from . import codes
-from .audit import Audit, Event, SessionFacts
+from .audit import Audit, AuditEvent, Event, SessionFacts
 from .clients import Client, Clients
 from .device_authorization import (
     CONFIRMATION_TRIES,
@@ -238,19 +238,23 @@ class Approvals:
             if not lost:
                 # One decision, however many races it takes.
                 self._limits.hit(*decisions_of(decider.subject))
-            if self._store.swap(stored, decided) is not None:
-                self._tell(decided, decider.subject, address, linked)
+            events = self._events(decided, decider.subject, address, linked)
+            if self._store.swap(stored, decided, events=events) is not None:
+                for event in events:
+                    self._audit.recorded(event)
                 return decided, client
         raise lost_every_race()
 
-    def _tell(self, decided: DeviceAuthorization, subject: Subject, address: str, linked: bool) -> None:
+    def _events(
+        self, decided: DeviceAuthorization, subject: Subject, address: str, linked: bool
+    ) -> Sequence[AuditEvent]:
         if decided.state is State.PENDING:
-            return
+            return ()
         reason = "opened by a link on another site" if linked else ""
         if decided.wrong_numbers >= CONFIRMATION_TRIES:
             reason = "wrong confirmation numbers"
         approved = decided.state is State.APPROVED
-        self._audit.record(
+        event = self._audit.drawn_up(
             Event.APPROVED if approved else Event.DENIED,
             token_id=decided.request.id,
             client_id=decided.request.client_id,
@@ -260,6 +264,7 @@ class Approvals:
             address=address,
             reason=reason,
         )
+        return (event,)
 
     def _demanded(
         self,

@@ -111,10 +111,29 @@ class Audit:
         else:
             self._store.append(happened)
 
-    def recorded(self, happened: AuditEvent, waiting: int) -> None:
-        """As `record`, of an event that its store has let wait together with what it tells of; so many wait now."""
+    def recorded(self, happened: AuditEvent, waiting: int | None = None) -> None:
+        """As `record`, of an event that its store has let wait together with what it tells of.
+
+        `waiting`: so many wait now, and this one may too. None: its row comes at once.
+        """
         self._tell(happened)
-        self._store.settle_when_due(waiting)
+        if waiting is None:
+            self._store.append(happened, waits=True)
+        else:
+            self._store.settle_when_due(waiting)
+
+    def stored(self, happened: AuditEvent) -> None:
+        """As `record`, of an event whose row its store has written together with what it tells of.
+
+        That row has still to be taken into the chain.
+        """
+        self._tell(happened)
+        self._store.append(happened)
+
+    def _tell(self, happened: AuditEvent) -> None:
+        self._meter.happened(happened)
+        if log.isEnabledFor(logging.INFO):
+            log.info("%s", happened.event, extra={"audit": happened.members()})
 
     def drawn_up(self, event: Event, **facts: Unpack[Facts]) -> AuditEvent:
         """The event, recorded nowhere yet."""
@@ -132,11 +151,6 @@ class Audit:
             request_id=request_id.get(),
             reason=facts.get("reason") or None,
         )
-
-    def _tell(self, happened: AuditEvent) -> None:
-        self._meter.happened(happened)
-        if log.isEnabledFor(logging.INFO):
-            log.info("%s", happened.event, extra={"audit": happened.members()})
 
 
 def _printable(text: str | None) -> str | None:

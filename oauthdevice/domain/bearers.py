@@ -1,5 +1,6 @@
 """Checks access tokens: form first, then the cache, then the database."""
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -7,13 +8,15 @@ from typing import TYPE_CHECKING
 from .audit import Audit, Event
 from .credentials import credential_digest, is_credential
 from .dpop import BoundTokenRefused, DPoP, SentProof
-from .errors import InvalidToken
+from .errors import InvalidToken, StoreUnavailable
 from .rate_limits import RateLimits, network
 from .sessions import Session, TokenPrefixes, facts
 from .subjects import AccountSubject
 
 if TYPE_CHECKING:
     from .ports import Clock, SessionStore, TokenCache
+
+log = logging.getLogger(__name__)
 
 # How often `last_used_at` is written, and for how long an answer of the database is believed.
 USED_SECONDS = 60
@@ -126,8 +129,15 @@ class Bearers:
         self._cache.put(digest, bearer, ticket, min(POSITIVE_SECONDS, max(left, 1)))
         used = bearer.session.last_used_at
         if used is None or now - used >= timedelta(seconds=USED_SECONDS):
-            self._sessions.used(bearer.session.id, now)
+            self._note_use(bearer.session.id, now)
         return bearer
+
+    def _note_use(self, session_id: str, now: datetime) -> None:
+        try:
+            self._sessions.used(session_id, now)
+        except StoreUnavailable as error:
+            # A database that only reads has just told that the token is good.
+            log.warning("when a session was used is not stored: %s", error.detail)
 
     def _live(self, digest: str) -> Bearer | None:
         bearer = self._sessions.by_token(digest)

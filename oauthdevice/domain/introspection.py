@@ -58,8 +58,9 @@ class Introspection:
         session = self._session_of(token)
         if session is None or session.client_id != client.client_id:
             return
-        if self._sessions.revoke(session.id, self._clock()):
-            self._audit.record(Event.REVOKED, address=address, reason="by its client", **facts(session))
+        event = self._audit.drawn_up(Event.REVOKED, address=address, reason="by its client", **facts(session))
+        if self._sessions.revoke(session.id, self._clock(), event):
+            self._audit.stored(event)
 
     def _session_of(self, token: str) -> Session | None:
         if is_credential(token, self._prefixes.refresh):

@@ -6,7 +6,6 @@ Every method may raise StoreUnavailable.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
 from typing import Protocol
 
 from .audit import AuditEvent
@@ -16,7 +15,7 @@ from .identity_providers import Handshake, ProviderAnswer
 from .notices import NewDeviceMail, Notice
 from .passkeys import Passkey
 from .rate_limits import Limit
-from .sessions import NewSession, Session
+from .sessions import NewSession, Rotation, RotationOutcome, Session
 from .subjects import Account, ExternalSubject
 
 Clock = Callable[[], datetime]  # aware UTC
@@ -81,8 +80,9 @@ class AuthorizationStore(Protocol):
         spacing_seconds: float | None = None,
         sealed_answer: str = "",
         sealed_answer_seconds: int = 0,
+        events: Sequence[AuditEvent] = (),
     ) -> Stored | None:
-        """Replace the record if it is still `seen`, and keep the answer beside it. None: it is not.
+        """Replace the record if it is still `seen`, keep the answer beside it, let `events` wait. None: it is not.
 
         The record keeps its lifetime; the sealed answer lives `sealed_answer_seconds`.
         """
@@ -166,37 +166,11 @@ class TokenCache(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rotation:
-    """One use of a refresh token: what takes its place, and the answer that tells it, sealed.
-
-    `seal_seconds` is how long the same answer is given again to the same spent token.
-    """
-
-    spent_digest: str
-    refresh_digest: str
-    token_digest: str
-    scopes: frozenset[str]
-    issued_at: datetime
-    token_expires_at: datetime
-    sealed_answer: str
-    seal_seconds: int
-
-
-class RotationOutcome(Enum):
-    """What became of a rotation. GONE: the session has ended or its account is not active."""
-
-    ROTATED = "rotated"
-    REDELIVERED = "redelivered"
-    REUSED = "reused"
-    GONE = "gone"
-
-
 class AuditStore(Protocol):
     """Audit rows."""
 
-    def append(self, event: AuditEvent) -> None:
-        """A row now; while the database is away, once it is back."""
+    def append(self, event: AuditEvent, *, waits: bool = False) -> None:
+        """A row now; while the database is away, once it is back. `waits`: another store lets it wait already."""
 
     def defer(self, event: AuditEvent) -> None:
         """A row soon, without waiting for the database."""
@@ -265,8 +239,8 @@ class SessionStore(Protocol):
     def purge(self, before: datetime, count: int) -> int:
         """Forget up to `count` sessions that ended before; how many. Two at once share the work."""
 
-    def revoke(self, session_id: str, now: datetime) -> bool:
-        """End a session and every token of it. False where there was no live one."""
+    def revoke(self, session_id: str, now: datetime, event: AuditEvent | None = None) -> bool:
+        """End a session and every token of it, and store the row of `event`. False where there was no live one."""
 
 
 class AccountStore(Protocol):

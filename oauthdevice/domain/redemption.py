@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from .answers import NewTokens, token_answer
-from .audit import Audit, Event
+from .audit import Audit, AuditEvent, Event
 from .clients import Client
 from .credentials import credential_digest, new_credential
 from .device_authorization import consume, lease, refuse, release
@@ -70,26 +70,30 @@ class Redeemer:
         except StaleLease:
             return None
         except AccessDenied as error:
-            self._store.swap(leased, refuse(leased.record))
-            self._tell(Event.REJECTED, leased, address, reason=error.detail)
+            rejected = self._drawn_up(Event.REJECTED, leased, address, reason=error.detail)
+            if self._store.swap(leased, refuse(leased.record), events=(rejected,)) is not None:
+                self._audit.recorded(rejected)
             raise
         except StoreUnavailable:
             # Nothing was answered, so the next poll need not wait for the lease to lapse.
             self._store.swap(leased, release(leased.record))
             raise
         sealed = seal(device_code, answer) if self._redelivery_seconds else ""
+        events = [self._drawn_up(Event.REDEEMED, leased, address)]
+        if not is_same_network(address, leased.record.request.address):
+            events.append(self._drawn_up(Event.REDEEMED_ELSEWHERE, leased, address))
         consumed = self._store.swap(
             leased,
             consume(leased.record),
             sealed_answer=sealed,
             sealed_answer_seconds=self._redelivery_seconds,
+            events=events,
         )
         if consumed is None:
             return None
-        self._tell(Event.REDEEMED, leased, address)
+        for event in events:
+            self._audit.recorded(event)
         self._meter.redeemed(client.client_id, (leased.now - leased.record.issued_at).total_seconds())
-        if not is_same_network(address, leased.record.request.address):
-            self._tell(Event.REDEEMED_ELSEWHERE, leased, address)
         return answer
 
     def redeliver(self, seen: Stored, device_code: str, address: str) -> dict[str, Any]:
@@ -100,21 +104,24 @@ class Redeemer:
         sealed = self._store.sealed_answer(seen.handle)
         if sealed is not None and self._is_live(seen):
             return unseal(device_code, sealed)
-        if self._sessions.revoke(seen.record.request.id, self._clock()):
-            self._tell(Event.REPLAYED, seen, address)
+        self._end(seen, self._drawn_up(Event.REPLAYED, seen, address))
         raise InvalidGrant(detail="already redeemed")
 
     def abandon(self, seen: Stored, address: str) -> None:
         """The code expired with a redemption unfinished: what that may have minted reaches nobody, and ends."""
         lapsed = seen.record.lease_until is not None and seen.now >= seen.record.lease_until
-        if lapsed and self._sessions.revoke(seen.record.request.id, self._clock()):
-            self._tell(Event.REVOKED, seen, address, reason="never delivered")
+        if lapsed:
+            self._end(seen, self._drawn_up(Event.REVOKED, seen, address, reason="never delivered"))
 
     def undo(self, seen: Stored, address: str) -> None:
         """The person reported it while it was being redeemed: what that minted reaches nobody, and ends."""
         unfinished = seen.record.reported and seen.record.attempt > 0
-        if unfinished and self._sessions.revoke(seen.record.request.id, self._clock()):
-            self._tell(Event.REVOKED, seen, address, reason="reported by its owner")
+        if unfinished:
+            self._end(seen, self._drawn_up(Event.REVOKED, seen, address, reason="reported by its owner"))
+
+    def _end(self, seen: Stored, event: AuditEvent) -> None:
+        if self._sessions.revoke(seen.record.request.id, self._clock(), event):
+            self._audit.stored(event)
 
     def _is_live(self, seen: Stored) -> bool:
         try:
@@ -123,9 +130,9 @@ class Redeemer:
             # An approval must not be lost to an outage; the token itself is checked wherever it is used.
             return True
 
-    def _tell(self, event: Event, stored: Stored, address: str, reason: str = "") -> None:
+    def _drawn_up(self, event: Event, stored: Stored, address: str, reason: str = "") -> AuditEvent:
         record = stored.record
-        self._audit.record(
+        return self._audit.drawn_up(
             event,
             token_id=record.request.id,
             client_id=record.request.client_id,

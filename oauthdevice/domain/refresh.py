@@ -14,10 +14,10 @@ from .dpop import DPoP, SentProof
 from .errors import EmailBelongsToAccount, InvalidGrant, SSOFailed
 from .external_subjects import ExternalSubjects
 from .keys import seal, unseal
-from .ports import Clock, Rotation, RotationOutcome, SessionStore
+from .ports import Clock, SessionStore
 from .rate_limits import RateLimits
 from .scopes import Scopes
-from .sessions import Session, TokenPrefixes, facts
+from .sessions import Rotation, RotationOutcome, Session, TokenPrefixes, facts
 from .subjects import ExternalSubject
 
 
@@ -70,6 +70,12 @@ class Refresher:
         self._check_subject(session)
         tokens = self._new_tokens(session, client, self._scopes.narrowed(scope, session.scopes))
         answer = token_answer(tokens, session.id, session.subject, session.account)
+        events = {
+            RotationOutcome.ROTATED: self._audit.drawn_up(
+                Event.REFRESHED, scopes=tokens.scopes, address=address, **facts(session)
+            ),
+            RotationOutcome.REUSED: self._audit.drawn_up(Event.REUSE_DETECTED, address=address, **facts(session)),
+        }
         outcome, sealed = self._sessions.rotate(
             Rotation(
                 spent_digest=digest,
@@ -80,15 +86,15 @@ class Refresher:
                 token_expires_at=tokens.expires_at,
                 sealed_answer=seal(refresh_token, answer),
                 seal_seconds=self._redelivery_seconds,
+                events=events,
             )
         )
+        if outcome in events:
+            self._audit.stored(events[outcome])
         if outcome is RotationOutcome.REDELIVERED:
             return unseal(refresh_token, sealed)
         if outcome is RotationOutcome.ROTATED:
-            self._audit.record(Event.REFRESHED, scopes=tokens.scopes, address=address, **facts(session))
             return answer
-        if outcome is RotationOutcome.REUSED:
-            self._audit.record(Event.REUSE_DETECTED, address=address, **facts(session))
         raise InvalidGrant(_INVALID, detail=outcome.value)
 
     def _check_subject(self, session: Session) -> None:

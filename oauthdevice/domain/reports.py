@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from .approvals import TRIES, decisions_of
-from .audit import Audit, Event, SessionFacts
+from .audit import Audit, AuditEvent, Event, SessionFacts
 from .clients import Clients
 from .device_authorization import DeviceAuthorization, State, disown
 from .errors import ExpiredOrUnknown, lost_every_race
@@ -105,8 +105,10 @@ class Reports:
                 self._limits.hit(*decisions_of(subject))
             if disowned == stored.record:
                 return _Request(_facts(disowned, subject), disowned.request.address, is_news=False)
-            if self._store.swap(stored, disowned) is not None:
-                self._tell(stored.record, disowned, subject, address)
+            events = self._events(stored.record, disowned, subject, address)
+            if self._store.swap(stored, disowned, events=events) is not None:
+                for event in events:
+                    self._audit.recorded(event)
                 return _Request(_facts(disowned, subject), disowned.request.address, is_news=not stored.record.reported)
         raise lost_every_race()
 
@@ -133,15 +135,19 @@ class Reports:
         self._limits.hit(*decisions_of(subject))
         return _Request(facts(session), session.address or "", is_news=True)
 
-    def _tell(self, before: DeviceAuthorization, after: DeviceAuthorization, subject: Subject, address: str) -> None:
-        if after.state is State.DENIED and before.state is not State.DENIED:
-            self._audit.record(
-                Event.DENIED,
-                **_facts(after, subject),
-                scopes=after.granted or after.request.scopes,
-                address=address,
-                reason="reported",
-            )
+    def _events(
+        self, before: DeviceAuthorization, after: DeviceAuthorization, subject: Subject, address: str
+    ) -> Sequence[AuditEvent]:
+        if after.state is not State.DENIED or before.state is State.DENIED:
+            return ()
+        event = self._audit.drawn_up(
+            Event.DENIED,
+            **_facts(after, subject),
+            scopes=after.granted or after.request.scopes,
+            address=address,
+            reason="reported",
+        )
+        return (event,)
 
     def _end(self, recent: Sequence[Session], request: _Request, address: str) -> int:
         """End the session that came of the request, and of `recent` those that its network got; how many."""
@@ -151,8 +157,10 @@ class Reports:
             ending[own.id] = own
         ended = 0
         for session in ending.values():
-            if self._sessions.revoke(session.id, self._clock()):
-                self._audit.record(Event.REVOKED, address=address, reason="reported by its owner", **facts(session))
+            reason = "reported by its owner"
+            event = self._audit.drawn_up(Event.REVOKED, address=address, reason=reason, **facts(session))
+            if self._sessions.revoke(session.id, self._clock(), event):
+                self._audit.stored(event)
                 ended += 1
         return ended
 

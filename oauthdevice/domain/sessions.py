@@ -2,12 +2,13 @@
 
 import hashlib
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import Enum
 from typing import TYPE_CHECKING
 
-from .audit import Audit, Event, SessionFacts
+from .audit import Audit, AuditEvent, Event, SessionFacts
 from .errors import NoSuchAccount, NoSuchSession
 from .rate_limits import is_within
 from .subjects import Account, AccountSubject, Subject
@@ -111,6 +112,33 @@ class SessionPage:
         return self.page * self.limit < self.total
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rotation:
+    """One use of a refresh token: what takes its place, and the answer that tells it, sealed.
+
+    `seal_seconds` is how long the same answer is given again to the same spent token; `events` become audit rows.
+    """
+
+    spent_digest: str
+    refresh_digest: str
+    token_digest: str
+    scopes: frozenset[str]
+    issued_at: datetime
+    token_expires_at: datetime
+    sealed_answer: str
+    seal_seconds: int
+    events: "Mapping[RotationOutcome, AuditEvent]" = field(default_factory=dict)
+
+
+class RotationOutcome(Enum):
+    """What became of a rotation. GONE: the session has ended or its account is not active."""
+
+    ROTATED = "rotated"
+    REDELIVERED = "redelivered"
+    REUSED = "reused"
+    GONE = "gone"
+
+
 class Sessions:
     """What the owner of sessions may do about them."""
 
@@ -157,9 +185,10 @@ class Sessions:
 
     def _end(self, session: Session, address: str, reason: str) -> bool:
         """False where somebody else was faster."""
-        if not self._store.revoke(session.id, self._clock()):
+        event = self._audit.drawn_up(Event.REVOKED, address=address, reason=reason, **facts(session))
+        if not self._store.revoke(session.id, self._clock(), event):
             return False
-        self._audit.record(Event.REVOKED, address=address, reason=reason, **facts(session))
+        self._audit.stored(event)
         return True
 
 
@@ -217,9 +246,12 @@ class Registry:
     def end(self, session_id: str) -> None:
         """End a session. Raises NoSuchSession."""
         session = self._store.get(session_id)
-        if session is None or not self._store.revoke(session_id, self._clock()):
+        if session is None:
             raise NoSuchSession()
-        self._audit.record(Event.REVOKED, reason="by an administrator", **facts(session))
+        event = self._audit.drawn_up(Event.REVOKED, reason="by an administrator", **facts(session))
+        if not self._store.revoke(session_id, self._clock(), event):
+            raise NoSuchSession()
+        self._audit.stored(event)
 
     def purge(self, days: int, batch: int = 500) -> Iterator[int]:
         """Forget what ended more than `days` ago, a batch at a time; yields how many so far."""

@@ -56,9 +56,7 @@ class UserCodes:
 
     def _burn(self, stored: Stored) -> bool:
         record = stored.record
-        if self._store.swap(stored, burn(record)) is None:
-            return False
-        self._audit.record(
+        event = self._audit.drawn_up(
             Event.DENIED,
             token_id=record.request.id,
             client_id=record.request.client_id,
@@ -67,4 +65,7 @@ class UserCodes:
             address=record.request.address,
             reason="its network was reported",
         )
+        if self._store.swap(stored, burn(record), events=(event,)) is None:
+            return False
+        self._audit.recorded(event)
         return True

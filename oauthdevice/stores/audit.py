@@ -41,7 +41,7 @@ class AuditLedger:
         self._key = waiting_key(prefix)
         self._keep = client.register_script(read_script("audit_wait"))
 
-    def append(self, event: AuditEvent) -> None:
+    def append(self, event: AuditEvent, *, waits: bool = False) -> None:
         try:
             added = self._add([event], patient=False)
         except StoreUnavailable:
@@ -49,7 +49,7 @@ class AuditLedger:
             return
         if not added:
             self._leave(event)
-        self._settle_if_possible()
+        self._settle_if_possible([event.id] if waits and added else [])
 
     def _leave(self, event: AuditEvent) -> None:
         """To whoever holds the end of the chain: no request waits for the transaction of another.
@@ -79,8 +79,10 @@ class AuditLedger:
         if waiting % self._waiting_max == 0:
             self._settle_if_possible()
 
-    def _settle_if_possible(self) -> None:
+    def _settle_if_possible(self, inserted: Sequence[str] = ()) -> None:
         try:
+            if inserted:
+                self._forget(inserted)
             if not self._adding.locked():
                 self.settle(patient=False)
         except StoreUnavailable as error:

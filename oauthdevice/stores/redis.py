@@ -1,8 +1,9 @@
 """Device authorizations and counters on Redis (or on the embedded one): one command or script a method."""
 
 import functools
+import secrets
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from typing import Any, ParamSpec, TypeVar, cast
@@ -139,6 +140,7 @@ class RedisAuthorizationStore:
         spacing_seconds: float | None = None,
         sealed_answer: str = "",
         sealed_answer_seconds: int = 0,
+        events: Sequence[AuditEvent] = (),
     ) -> Stored | None:
         text = _dump(new)
         spacing = "" if spacing_seconds is None else int(spacing_seconds * 1000)
@@ -146,7 +148,12 @@ class RedisAuthorizationStore:
         # Whoever holds a poll of it is told.
         told = self._channel if new.state is not seen.record.state else ""
         milliseconds = sealed_answer_seconds * 1000
-        arguments = [seen.version, text, spacing, sealed_answer, milliseconds, told, seen.handle.digest]
+        arguments: list[Any] = [seen.version, text, spacing, sealed_answer, milliseconds, told, seen.handle.digest]
+        arguments.append(secrets.token_hex(8))
+        # On a Cluster they lie elsewhere: whoever records them brings them to the table.
+        if events and self._is_one_node:
+            keys.append(self._waiting_key)
+            arguments += [part for event in events for part in dump_event(event)]
         if not self._swap(keys, arguments):
             return None
         return Stored(new, seen.handle, seen.now, text, seen.on_time)

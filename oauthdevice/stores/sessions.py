@@ -7,14 +7,16 @@ from sqlalchemy import Select, delete, func, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session as SQLSession
 
+from ..domain.audit import AuditEvent
 from ..domain.bearers import Bearer
 from ..domain.errors import AccessDenied, StaleLease, StoreUnavailable
-from ..domain.ports import Rotation, RotationOutcome, TokenCache
-from ..domain.sessions import NewSession, Session, subject_digest
+from ..domain.ports import TokenCache
+from ..domain.sessions import NewSession, Rotation, RotationOutcome, Session, subject_digest
 from ..domain.subjects import Account, AccountSubject, ExternalSubject, Subject
 from .account_rows import read_account
-from .models import AccessTokenRow, AccountRow, NoticeRow, RefreshTokenRow, SessionRow
+from .models import AccessTokenRow, AccountRow, AuditRow, NoticeRow, RefreshTokenRow, SessionRow
 from .sql import Database
+from .waiting_events import audit_columns
 
 # How often two transactions may meet in one unique index before the client is asked to come back.
 TRIES = 5
@@ -69,34 +71,9 @@ class SQLSessionStore:
 
     def rotate(self, rotation: Rotation) -> tuple[RotationOutcome, str]:
         with self._database.write() as sql:
-            # The session is locked before its tokens, as by everything else that ends or renews it.
-            session_id = sql.scalar(
-                select(RefreshTokenRow.session_id).where(RefreshTokenRow.digest == rotation.spent_digest)
-            )
-            session = sql.get(SessionRow, session_id, with_for_update=True) if session_id else None
-            if session is None or session.revoked_at is not None or not _is_subject_active(sql, session):
-                return RotationOutcome.GONE, ""
-            spent = sql.get(RefreshTokenRow, rotation.spent_digest, populate_existing=True)
-            if spent is None:
-                return RotationOutcome.GONE, ""
-            if spent.spent_at is not None:
-                return self._again(sql, session, spent, rotation)
-            self._forget_spent(sql, spent, rotation)
-            spent.spent_at = rotation.issued_at
-            spent.sealed_answer = rotation.sealed_answer if rotation.seal_seconds else None
-            sql.add(
-                RefreshTokenRow(digest=rotation.refresh_digest, session_id=session.id, issued_at=rotation.issued_at)
-            )
-            sql.add(
-                AccessTokenRow(
-                    digest=rotation.token_digest,
-                    session_id=session.id,
-                    scopes=" ".join(sorted(rotation.scopes)),
-                    issued_at=rotation.issued_at,
-                    expires_at=rotation.token_expires_at,
-                )
-            )
-            return RotationOutcome.ROTATED, ""
+            outcome, sealed = self._rotate(sql, rotation)
+            _keep_event(sql, rotation.events.get(outcome))
+            return outcome, sealed
 
     def expire(self, token_digest: str) -> bool:
         with self._database.write() as sql:
@@ -161,9 +138,12 @@ class SQLSessionStore:
             sql.execute(delete(SessionRow).where(SessionRow.id.in_(ended)))
             return len(ended)
 
-    def revoke(self, session_id: str, now: datetime) -> bool:
+    def revoke(self, session_id: str, now: datetime, event: AuditEvent | None = None) -> bool:
         with self._database.write() as sql:
-            return bool(end_sessions(sql, self._cache, [session_id], now))
+            if not end_sessions(sql, self._cache, [session_id], now):
+                return False
+            _keep_event(sql, event)
+            return True
 
     def _mint(self, sql: SQLSession, order: NewSession) -> None:
         if isinstance(order.subject, AccountSubject):
@@ -209,6 +189,34 @@ class SQLSessionStore:
         if order.notify and is_new_device:
             now = order.issued_at
             sql.add(NoticeRow(session_id=order.id, language=order.language, made_at=now, due_at=now, tries=0))
+
+    def _rotate(self, sql: SQLSession, rotation: Rotation) -> tuple[RotationOutcome, str]:
+        # The session is locked before its tokens, as by everything else that ends or renews it.
+        session_id = sql.scalar(
+            select(RefreshTokenRow.session_id).where(RefreshTokenRow.digest == rotation.spent_digest)
+        )
+        session = sql.get(SessionRow, session_id, with_for_update=True) if session_id else None
+        if session is None or session.revoked_at is not None or not _is_subject_active(sql, session):
+            return RotationOutcome.GONE, ""
+        spent = sql.get(RefreshTokenRow, rotation.spent_digest, populate_existing=True)
+        if spent is None:
+            return RotationOutcome.GONE, ""
+        if spent.spent_at is not None:
+            return self._again(sql, session, spent, rotation)
+        self._forget_spent(sql, spent, rotation)
+        spent.spent_at = rotation.issued_at
+        spent.sealed_answer = rotation.sealed_answer if rotation.seal_seconds else None
+        sql.add(RefreshTokenRow(digest=rotation.refresh_digest, session_id=session.id, issued_at=rotation.issued_at))
+        sql.add(
+            AccessTokenRow(
+                digest=rotation.token_digest,
+                session_id=session.id,
+                scopes=" ".join(sorted(rotation.scopes)),
+                issued_at=rotation.issued_at,
+                expires_at=rotation.token_expires_at,
+            )
+        )
+        return RotationOutcome.ROTATED, ""
 
     def _forget_spent(self, sql: SQLSession, spent: RefreshTokenRow, rotation: Rotation) -> None:
         """Sealed answers that are no longer given, and access tokens older than the pair that is traded in.
@@ -273,6 +281,11 @@ def _delete_tokens(sql: SQLSession, cache: TokenCache, session_ids: Sequence[str
     sql.execute(delete(RefreshTokenRow).where(RefreshTokenRow.session_id.in_(session_ids)))
     # Before the commit: from here on every process asks the database, and finds what it then holds.
     cache.distrust(digests)
+
+
+def _keep_event(sql: SQLSession, event: AuditEvent | None) -> None:
+    if event is not None:
+        sql.add(AuditRow(**audit_columns(event)))
 
 
 def _is_subject_active(sql: SQLSession, session: SessionRow) -> bool:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,8 @@ refresh = on
 SCRIPTS = {"EVALSHA", "EVAL"}
 # Those that may name several keys, or none, and would then be of no use on a Cluster.
 KEYS_ANYWHERE = {"MGET", "MSET", "RENAME", "SCAN", "KEYS", "MULTI", "EXEC", "WATCH", "PUBLISH", "SUBSCRIBE"}
+
+ABOUT_NO_KEY = ("SCRIPT LOAD", "CLIENT", "HELLO", "CLUSTER", "COMMAND", "PING", "ASKING", "READONLY")
 
 
 @pytest.fixture
@@ -95,13 +98,15 @@ def keys_of(command: str) -> list[str]:
 
 
 def test_every_command_of_a_whole_story_names_keys_of_one_tag(
-    make_corp: MakeCorp, provider: ScriptedProvider, sqlite_url: str, redis_url: str
+    make_corp: MakeCorp, provider: ScriptedProvider, sqlite_url: str, redis_cluster: RedisCluster, cluster_url: str
 ) -> None:
-    world = make_corp(database_url=sqlite_url, redis_url=redis_url)
-    with commands_of(redis_url) as commands:
+    world = make_corp(database_url=sqlite_url, redis_url=cluster_url)
+    with ExitStack() as watching:
+        seen = [watching.enter_context(commands_of(f"redis://{node.address}")) for node in redis_cluster.nodes]
         steps = list(story(world, provider))
     assert len(steps) > 15
-    named = [keys_of(command) for command in commands if not command.startswith(("SCRIPT LOAD", "CLIENT", "HELLO"))]
+    commands = [command for of_node in seen for command in of_node]
+    named = [keys_of(command) for command in commands if not command.startswith(ABOUT_NO_KEY)]
     assert not {command.split(" ")[0].upper() for command in commands} & KEYS_ANYWHERE
     assert max(map(len, named)) == 2
     for keys in named:

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import event, text
 
 from oauthdevice.domain.credentials import credential_digest
-from oauthdevice.domain.ports import Rotation
+from oauthdevice.domain.sessions import Rotation
 from oauthdevice.domain.subjects import AccountSubject
 from oauthdevice.stores.accounts import SQLAccountStore
 from oauthdevice.stores.migrate import upgrade

@@ -381,6 +381,12 @@ class TestSwap:
         with ThreadPoolExecutor(8) as pool:
             assert list(pool.map(one, range(8))).count(True) == 1
 
+    def test_of_two_that_write_the_same_one_wins(self, over: Redis) -> None:
+        """That the record is as it was to be says nothing of who made it so."""
+        seen = over.create()
+        new = replace(seen.record, claimed_by="ada")
+        assert [over.store.swap(seen, new) is not None for _ in range(2)] == [True, False]
+
     def test_a_record_that_is_gone_does_not_come_back(self, over: Redis) -> None:
         seen = over.create()
         over.clock.pass_seconds(KEPT_SECONDS + 1)

@@ -40,7 +40,7 @@ BY_NAME = {
 # Their stories are about HTTP or about what identity providers say, and many: told over the first kind.
 ABOUT_HTTP = {
     "test_bad_input", "test_broker_lies", "test_headers", "test_openapi_document", "test_original_paths",
-    "test_other_origins", "test_provider_lies", "test_provider_misbehaves",
+    "test_other_origins", "test_provider_lies", "test_provider_misbehaves", "test_operations",
 }  # fmt: skip
 
 

@@ -104,8 +104,9 @@ class Redeemer:
 
     def abandon(self, seen: Stored, address: str) -> None:
         """The code expired with a redemption unfinished: what that may have minted reaches nobody, and ends."""
-        lapsed = seen.record.lease_until is not None and seen.now >= seen.record.lease_until
-        if lapsed and self._sessions.revoke(seen.record.request.id, self._clock()):
+        # Without a lease it was given back, after an answer of the database that may have been lost.
+        lapsed = seen.record.lease_until is None or seen.now >= seen.record.lease_until
+        if seen.record.attempt > 0 and lapsed and self._sessions.revoke(seen.record.request.id, self._clock()):
             self._tell(Event.REVOKED, seen, address, reason="never delivered")
 
     def undo(self, seen: Stored, address: str) -> None:

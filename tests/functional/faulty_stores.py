@@ -36,12 +36,10 @@ class Fault:
     kind: str
 
 
-FAULTS = st.builds(
-    Fault,
-    st.sampled_from([REDIS, DATABASE]),
-    st.integers(0, 12),
-    st.sampled_from([LOST, AWAY, DIES_BEFORE, DIES_AFTER]),
-)
+def faults(calls: int) -> st.SearchStrategy[Fault]:
+    """One at any of so many calls to either store."""
+    kinds = st.sampled_from([LOST, AWAY, DIES_BEFORE, DIES_AFTER])
+    return st.builds(Fault, st.sampled_from([REDIS, DATABASE]), st.integers(0, calls - 1), kinds)
 
 
 class Faults:

@@ -19,17 +19,16 @@ from oauthdevice.domain.token_endpoint import DEVICE_GRANT, REFRESH_GRANT
 
 from ..factories import API, APPROVE, CODE, DENY, LOOKUP, TOKEN, keys_in
 from ..moments import Span
-from .faulty_stores import FAULTS, Fault, Faults, install
+from .faulty_stores import Fault, Faults, faults, install
 from .model_machine import HERE, INI, OPTIONAL, SCOPES, SERVERS, WatchedMachine, outcome
 from .model_of_the_server import TOKEN as THE_TOKEN
 from .model_of_the_server import Code, Person
 from .watched_server import WITHOUT_TTL, WatchedServer
 
-# Of 50 steps each. Every run of the tests tells the same ones; whoever asks for a number is told others each time.
+# Every run of the tests tells the same ones; whoever asks for a number is told others each time.
 STORIES = int(os.environ.get("MODEL_STORIES", "0"))
 STEPS = 50
 THERE, ELSEWHERE = "203.0.113.9", "198.51.100.4"
-# Few, so that much happens to each.
 CODES_MAX = 5
 DECIDED = {"approve": "approved", "deny": "denied"}
 TICKED = st.sets(st.sampled_from(sorted(OPTIONAL)))
@@ -37,11 +36,11 @@ TICKED = st.sets(st.sampled_from(sorted(OPTIONAL)))
 
 @pytest.fixture(scope="module", autouse=True)
 def server(migrated_postgresql: str, redis_server: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    ini, faults = tmp_path_factory.mktemp("model") / "server.ini", Faults()
+    ini, broken = tmp_path_factory.mktemp("model") / "server.ini", Faults()
     ini.write_text(INI)
     with pytest.MonkeyPatch.context() as patch:
-        install(faults, patch)
-        SERVERS.append(WatchedServer(migrated_postgresql, redis_server.url, ini, faults))
+        install(broken, patch)
+        SERVERS.append(WatchedServer(migrated_postgresql, redis_server.url, ini, broken))
         yield
         SERVERS.pop().close()
 
@@ -97,10 +96,20 @@ class Server(WatchedMachine):
             assert answer.json["interval"] == code.seen.interval
 
     @precondition(lambda self: len(self.model.codes) < CODES_MAX)
-    @rule(target=codes, number=person, label=st.sampled_from([None, "laptop"]), network=st.sampled_from([HERE, THERE]))
-    def sign_in_on_a_device(self, number: int, label: str | None, network: str) -> Code:
+    @rule(
+        target=codes,
+        number=person,
+        label=st.sampled_from([None, "laptop"]),
+        network=st.sampled_from([HERE, THERE]),
+        # As many calls as a redemption makes.
+        fault=st.none() | faults(5),
+    )
+    def sign_in_on_a_device(self, number: int, label: str | None, network: str, fault: Fault | None) -> Code:
         code = self.ask("tool", label, network, "apps:run apps:read")
-        self.approve_and_fetch(code, number)
+        self.decide(code, number, "approve")
+        if fault is not None:
+            self.server.faults.await_call(fault)
+        self.poll(code)
         return code
 
     @rule(code=codes, number=person)
@@ -331,7 +340,7 @@ class Server(WatchedMachine):
     def pass_long_time(self, seconds: int) -> None:
         self.server.pass_seconds(seconds)
 
-    @rule(fault=FAULTS)
+    @rule(fault=faults(13))
     def break_the_next_call(self, fault: Fault) -> None:
         self.server.faults.await_call(fault)
 
@@ -381,7 +390,7 @@ class Server(WatchedMachine):
 
 TestTheServer = Server.TestCase
 TestTheServer.settings = settings(
-    max_examples=STORIES or 210,
+    max_examples=STORIES or 235,
     stateful_step_count=STEPS,
     deadline=None,
     derandomize=not STORIES,

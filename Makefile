@@ -13,8 +13,8 @@ TESTING ?= --numprocesses 2 --dist worksteal --timeout 600
 ADA := {"sub": "ada", "email": "ada@corp.example", "email_verified": true}
 DEMO := {"sub": "demo", "email": "demo@example.com", "email_verified": true}
 
-.PHONY: serve serve-sso test test-fast lint check lock licences bench bench-check soak catalogues screenshots figures \
-    clean
+.PHONY: serve serve-sso test test-fast model fuzz lint check lock licences bench bench-check soak catalogues screenshots \
+    figures clean
 
 serve: $(VENV)/.serve
 	$(BIN)/pserve development.ini
@@ -29,6 +29,16 @@ test: $(VENV)/.test
 # Without any server: SQLite and the embedded Redis.
 test-fast: $(VENV)/.test-fast
 	$(BIN)/pytest $(TESTING) --kinds embedded
+
+# Other stories than those of `make test`, of 50 steps each, beside a model of the whole server (docs/testing.md).
+STORIES ?= 1000
+model: $(VENV)/.test
+	MODEL_STORIES=$(STORIES) $(BIN)/pytest --timeout 0 tests/functional/test_model_of_the_server.py
+
+# So many times the inputs of `make test`, drawn anew; the last line says how many (docs/testing.md).
+TIMES ?= 15
+fuzz: $(VENV)/.test
+	FUZZ_TIMES=$(TIMES) $(BIN)/pytest --timeout 0 tests/fuzz
 
 lint: $(VENV)/.test
 	$(BIN)/ruff format --check oauthdevice tests bench

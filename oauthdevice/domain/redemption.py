@@ -109,8 +109,9 @@ class Redeemer:
 
     def abandon(self, seen: Stored, address: str) -> None:
         """The code expired with a redemption unfinished: what that may have minted reaches nobody, and ends."""
-        lapsed = seen.record.lease_until is not None and seen.now >= seen.record.lease_until
-        if lapsed:
+        # Without a lease it was given back, after an answer of the database that may have been lost.
+        lapsed = seen.record.lease_until is None or seen.now >= seen.record.lease_until
+        if seen.record.attempt > 0 and lapsed:
             self._end(seen, self._drawn_up(Event.REVOKED, seen, address, reason="never delivered"))
 
     def undo(self, seen: Stored, address: str) -> None:

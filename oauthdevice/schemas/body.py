@@ -132,7 +132,7 @@ def _read(environ: dict[str, Any]) -> bytes:
     if stated and length > BODY_MAX_BYTES:
         _drop(environ)
         raise BodyTooLarge()
-    body: bytes = environ["wsgi.input"].read(length)
+    body = _read_some(environ, length)
     if len(body) > BODY_MAX_BYTES:
         _drop(environ)
         raise BodyTooLarge()
@@ -141,11 +141,21 @@ def _read(environ: dict[str, Any]) -> bytes:
     return body
 
 
+def _read_some(environ: dict[str, Any], length: int) -> bytes:
+    try:
+        body: bytes = environ["wsgi.input"].read(length)
+    # Each WSGI server has errors of its own for chunks that are none and for clients that are gone; gunicorn's are
+    # not even of OSError. None of them is a fault of ours.
+    except Exception as error:
+        raise InvalidRequest("The body cannot be read.", detail=type(error).__name__) from error
+    return body
+
+
 def _drop(environ: dict[str, Any]) -> None:
     """Read what the client is still sending: cut off in the middle, it, or its proxy, hears a reset and no answer."""
     dropped = 0
     while dropped < DROPPED_MAX_BYTES:
-        chunk = environ["wsgi.input"].read(BODY_MAX_BYTES)
+        chunk = _read_some(environ, BODY_MAX_BYTES)
         if not chunk:
             return
         dropped += len(chunk)

@@ -4,9 +4,8 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 import redis
@@ -20,11 +19,10 @@ from oauthdevice.domain.errors import DomainError, InvalidToken
 from oauthdevice.domain.token_endpoint import DEVICE_GRANT, TokenRequest
 
 from ..factories import World, make_world
+from ..moments import MOVED_SECONDS, Span, over
 from ..servers import RedisServer
 
 LIFETIME_SECONDS, RETENTION_SECONDS, REDELIVERY_SECONDS = 900, 600, 30
-# Redis counts in milliseconds, and a moved lifetime is read and written in two commands.
-ROUNDING_SECONDS, MOVED_SECONDS = 0.005, 0.5
 TOOL, OTHER = "tool", "other"
 CLIENTS = "".join(f"[client:{name}]\nname = {name}\nscopes = full\n" for name in (TOOL, OTHER))
 LIMITS_OFF = {f"limit.{name}": "off" for name in ("code", "lookup", "guesses", "decide", "token_unknown", "bearer")}
@@ -51,22 +49,6 @@ def servers(redis_server: RedisServer, migrated_sqlite: Path) -> Iterator[None]:
     SERVERS.append(Servers(redis_server.url, migrated_sqlite))
     yield
     SERVERS.clear()
-
-
-class Span(NamedTuple):
-    """When something happened: not before the one time, not after the other."""
-
-    earliest: datetime
-    latest: datetime
-
-
-def over(seconds: float, since: Span, now: Span, slack_seconds: float = 0) -> set[bool]:
-    """Whether so many seconds have passed; both answers where the clock cannot tell."""
-    least = (now.earliest - since.latest).total_seconds()
-    most = (now.latest - since.earliest).total_seconds()
-    if least >= seconds + slack_seconds:
-        return {True}
-    return {False} if most < seconds - ROUNDING_SECONDS - slack_seconds else {True, False}
 
 
 @dataclass

@@ -9,7 +9,9 @@ from oauthdevice.domain.device_authorization import DeviceAuthorization, State
 from oauthdevice.domain.errors import StoreUnavailable
 from oauthdevice.domain.keys import unseal
 from oauthdevice.domain.ports import Stored
+from oauthdevice.domain.sessions import NewSession
 from oauthdevice.stores.redis import RedisAuthorizationStore
+from oauthdevice.stores.sessions import SQLSessionStore
 
 from ..factories import Device, World, keys_in
 
@@ -128,6 +130,26 @@ class TestARedemptionThatNobodyFinished:
         world.person().allow(device.user_code)
         assert device.poll().status_int == 503
         monkeypatch.undo()
+        assert len(world.services.registry.live()) == 1
+        world.clock.pass_seconds(900)
+        assert device.poll().json["error"] == "expired_token"
+        assert world.services.registry.live() == []
+        assert world.services.ledger.newest(1)[0].reason == "never delivered"
+
+    def test_it_ends_too_where_the_answer_of_the_database_was_lost(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The token is committed, we do not hear of it and give the lease back, and the device comes back too late."""
+        mint = SQLSessionStore.mint
+
+        def unheard(store: SQLSessionStore, order: NewSession) -> None:
+            mint(store, order)
+            raise StoreUnavailable(detail="its answer was lost")
+
+        monkeypatch.setattr(SQLSessionStore, "mint", unheard)
+        device = world.device().ask(device_label="laptop")
+        world.person().allow(device.user_code)
+        assert device.poll().status_int == 503
         assert len(world.services.registry.live()) == 1
         world.clock.pass_seconds(900)
         assert device.poll().json["error"] == "expired_token"

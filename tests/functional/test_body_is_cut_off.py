@@ -4,6 +4,9 @@ import io
 from typing import Any
 
 import pytest
+from gunicorn.http.body import ChunkedReader
+from gunicorn.http.errors import ParseException
+from gunicorn.http.unreader import IterUnreader
 from webob import Request, Response
 
 from oauthdevice.schemas.body import BODY_MAX_BYTES, DROPPED_MAX_BYTES
@@ -74,3 +77,24 @@ class TestLengths:
         assert send(world, **{"CONTENT_LENGTH": "", "wsgi.input": endless, **told}).status_int == 413
         assert max(endless.asked) <= BODY_MAX_BYTES + 1
         assert sum(endless.asked) <= 2 * BODY_MAX_BYTES + DROPPED_MAX_BYTES
+
+
+class TestABodyThatTheServerCannotRead:
+    @pytest.mark.parametrize("sent", [BODY, b"5\r\nabcde", b"5\r\nabcdefgh", b"ffffff\r\nabc", b"0\r\nno trailer"])
+    def test_of_gunicorn_chunks_that_are_none(self, world: World, sent: bytes) -> None:
+        chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked"}
+        with pytest.raises((ParseException, OSError)):
+            ChunkedReader(None, IterUnreader([sent])).read(16_385)
+        answer = send(world, **chunked, **{"wsgi.input": ChunkedReader(None, IterUnreader([sent]))})
+        assert answer.status_int == 400
+        assert answer.json == {"error": "invalid_request", "error_description": "The body cannot be read."}
+
+    @pytest.mark.parametrize("length", [str(len(BODY)), "99999"])
+    def test_of_a_client_that_is_gone(self, world: World, length: str) -> None:
+        class Gone:
+            def read(self, _size: int) -> bytes:
+                raise ConnectionResetError
+
+        answer = send(world, CONTENT_LENGTH=length, **{"wsgi.input": Gone()})
+        assert answer.status_int == 400
+        assert answer.json == {"error": "invalid_request", "error_description": "The body cannot be read."}

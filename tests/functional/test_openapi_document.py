@@ -8,12 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import schemathesis
-from hypothesis import HealthCheck, given, settings
 from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import OpenAPIV31SpecValidator
-from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi import checks
 from webtest import TestResponse
 
 import oauthdevice.views
@@ -606,54 +602,6 @@ def csrf_token_of(world: World, stranger: Stranger) -> str:
     approval = world.services.approval_seal.unseal(stranger.browser.cookies["oauthdevice_approval"])
     assert approval is not None
     return approval.csrf_token
-
-
-class TestAnyRequest:
-    """Requests that nobody wrote down: whatever comes in, the answer is one that the document tells of."""
-
-    CHECKS = (
-        not_a_server_error,
-        checks.status_code_conformance,
-        checks.content_type_conformance,
-        checks.response_schema_conformance,
-        checks.response_headers_conformance,
-    )
-
-    @pytest.mark.parametrize(("path", "method"), ROUTES)
-    def test_as_documented(self, world: World, provider: ScriptedProvider, path: str, method: str) -> None:
-        self.ask(world, provider, path, method, schemathesis.GenerationMode.POSITIVE)
-
-    @pytest.mark.parametrize(("path", "method"), WITH_INPUT)
-    def test_not_as_documented(self, world: World, provider: ScriptedProvider, path: str, method: str) -> None:
-        self.ask(world, provider, path, method, schemathesis.GenerationMode.NEGATIVE)
-
-    def ask(self, world: World, provider: ScriptedProvider, path: str, method: str, mode: Any) -> None:
-        person = world.person().sign_in()
-        _, answer = signed_in(world, person)
-        ada = Stranger(world).sign_in(provider, world.device().ask().user_code)
-        own = {
-            "bearer": {"headers": {"Authorization": f"Bearer {answer['access_token']}"}},
-            "session": {"headers": {"X-CSRF-Token": person.csrf_token()}, "cookies": dict(person.browser.cookies)},
-            "approval": {"headers": {"X-CSRF-Token": csrf_token_of(world, ada)}, "cookies": dict(ada.browser.cookies)},
-        }
-        document = document_of(world)
-        # In process, the servers of a path are not looked at.
-        document["servers"] = document["paths"][path].pop("servers", document["servers"])
-        schema = schemathesis.openapi.from_dict(document)
-        schema.app = world.app
-        options = own.get(next(iter(document["paths"][path][method]["security"][0]), ""), {})
-        known = {"client_id": "api", "client_secret": SECRET} if "introspect" in path else {"client_id": "difyctl"}
-        unusual = [HealthCheck.filter_too_much, HealthCheck.too_slow]
-
-        @settings(max_examples=40, deadline=None, database=None, suppress_health_check=unusual)
-        @given(case=schema[path][method].as_strategy(generation_mode=mode))
-        def every(case: Any) -> None:
-            if isinstance(case.body, dict) and "client_id" in case.body:
-                # No drawn text is ever a client that there is.
-                case.body = {name: value for name, value in case.body.items() if name != "client_secret"} | known
-            case.validate_response(case.call(**options), checks=self.CHECKS)
-
-        every()
 
 
 class TestThePage:

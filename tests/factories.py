@@ -14,9 +14,13 @@ from redis.cluster import RedisCluster
 from webtest import TestApp, TestResponse
 
 from oauthdevice import make_app
+from oauthdevice.domain.audit_chain import Chain
 from oauthdevice.domain.subjects import Account
 from oauthdevice.domain.token_endpoint import DEVICE_GRANT
+from oauthdevice.domain.webhooks import Subscription
 from oauthdevice.settings import Settings, read_settings
+from oauthdevice.stores.audit_chain import AuditRows
+from oauthdevice.stores.sql import Database
 from oauthdevice.wiring import Services, build_services
 
 API = "/openapi/v1"
@@ -50,6 +54,11 @@ class Clock:
                 left = store.pttl(key) - int(seconds * 1000)
                 if store.pttl(key) >= 0:
                     store.pexpire(key, left) if left > 0 else store.delete(key)
+
+
+def audit_rows(database: Database) -> AuditRows:
+    """The chain of the audit in `database`."""
+    return AuditRows(database, Chain([SECRET]), Subscription())
 
 
 def keys_in(store: redis.Redis, pattern: str = "*") -> list[str]:

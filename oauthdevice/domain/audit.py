@@ -123,12 +123,8 @@ class Audit:
             self._store.settle_when_due(waiting)
 
     def stored(self, happened: AuditEvent) -> None:
-        """As `record`, of an event whose row its store has written together with what it tells of.
-
-        That row has still to be taken into the chain.
-        """
+        """As `record`, of an event whose row its store has written together with what it tells of."""
         self._tell(happened)
-        self._store.append(happened)
 
     def _tell(self, happened: AuditEvent) -> None:
         self._meter.happened(happened)

@@ -55,18 +55,28 @@ class AuditRows:
             # Rare: a process died after it had moved rows, and before it forgot that they wait.
             return self._add(events, patient, look=True)
 
+    def add_within(self, sql: Session, event: AuditEvent) -> None:
+        """As `add`, of an event that is new, in the transaction that it tells of.
+
+        It waits for whoever holds the end, and holds it from then on: to be called last.
+        """
+        self._extend(sql, [event], patient=True, look=False)
+
     def _add(self, events: Sequence[AuditEvent], patient: bool, look: bool = False) -> bool:
         with self._database.write() as sql:
-            head = self._held_head(sql, events, patient)
-            if head is None:
-                return False
-            # Looked for with the head held: whoever else brought the same rows has committed.
-            new = _new(sql, events) if look else events
-            if new:
-                links, end = self._chain.extend(head, new)
-                self._insert(sql, [_columns(*one) for one in zip(new, links, strict=True)])
-                sql.execute(_MOVE_HEAD, {"position": end.position, "seal": end.seal})
-                _enqueue(sql, self._subscription, new)
+            return self._extend(sql, events, patient, look)
+
+    def _extend(self, sql: Session, events: Sequence[AuditEvent], patient: bool, look: bool) -> bool:
+        head = self._held_head(sql, events, patient)
+        if head is None:
+            return False
+        # Looked for with the head held: whoever else brought the same rows has committed.
+        new = _new(sql, events) if look else events
+        if new:
+            links, end = self._chain.extend(head, new)
+            self._insert(sql, [_columns(*one) for one in zip(new, links, strict=True)])
+            sql.execute(_MOVE_HEAD, {"position": end.position, "seal": end.seal})
+            _enqueue(sql, self._subscription, new)
         return True
 
     def _insert(self, sql: Session, rows: list[dict[str, Any]]) -> None:

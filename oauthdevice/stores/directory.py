@@ -16,6 +16,7 @@ from ..domain.sessions import Session
 from ..domain.subjects import Account, AccountSubject
 from .account_rows import email_key
 from .accounts import SQLAccountStore
+from .audit_chain import AuditRows
 from .models import AccountRow
 from .sessions import SQLSessionStore
 from .sql import Database
@@ -76,8 +77,8 @@ class DirectoryAccountStore(SQLAccountStore):
 class DirectorySessionStore(SQLSessionStore):
     """See `oauthdevice.domain.ports.SessionStore`."""
 
-    def __init__(self, database: Database, cache: TokenCache, directory: AccountDirectory) -> None:
-        super().__init__(database, cache)
+    def __init__(self, database: Database, cache: TokenCache, rows: AuditRows, directory: AccountDirectory) -> None:
+        super().__init__(database, cache, rows)
         self._directory = directory
 
     def by_token(self, token_digest: str) -> Bearer | None:

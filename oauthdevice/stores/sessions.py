@@ -14,9 +14,9 @@ from ..domain.ports import TokenCache
 from ..domain.sessions import NewSession, Rotation, RotationOutcome, Session, subject_digest
 from ..domain.subjects import Account, AccountSubject, ExternalSubject, Subject
 from .account_rows import read_account
-from .models import AccessTokenRow, AccountRow, AuditRow, NoticeRow, RefreshTokenRow, SessionRow
+from .audit_chain import AuditRows
+from .models import AccessTokenRow, AccountRow, NoticeRow, RefreshTokenRow, SessionRow
 from .sql import Database
-from .waiting_events import audit_columns
 
 # How often two transactions may meet in one unique index before the client is asked to come back.
 TRIES = 5
@@ -25,9 +25,10 @@ TRIES = 5
 class SQLSessionStore:
     """See `oauthdevice.domain.ports.SessionStore`. `cache` distrusts whatever this store ends."""
 
-    def __init__(self, database: Database, cache: TokenCache) -> None:
+    def __init__(self, database: Database, cache: TokenCache, rows: AuditRows) -> None:
         self._database = database
         self._cache = cache
+        self._rows = rows
 
     def mint(self, order: NewSession) -> None:
         for _ in range(TRIES):
@@ -72,7 +73,8 @@ class SQLSessionStore:
     def rotate(self, rotation: Rotation) -> tuple[RotationOutcome, str]:
         with self._database.write() as sql:
             outcome, sealed = self._rotate(sql, rotation)
-            _keep_event(sql, rotation.events.get(outcome))
+            if (event := rotation.events.get(outcome)) is not None:
+                self._rows.add_within(sql, event)
             return outcome, sealed
 
     def expire(self, token_digest: str) -> bool:
@@ -142,7 +144,8 @@ class SQLSessionStore:
         with self._database.write() as sql:
             if not end_sessions(sql, self._cache, [session_id], now):
                 return False
-            _keep_event(sql, event)
+            if event is not None:
+                self._rows.add_within(sql, event)
             return True
 
     def _mint(self, sql: SQLSession, order: NewSession) -> None:
@@ -281,11 +284,6 @@ def _delete_tokens(sql: SQLSession, cache: TokenCache, session_ids: Sequence[str
     sql.execute(delete(RefreshTokenRow).where(RefreshTokenRow.session_id.in_(session_ids)))
     # Before the commit: from here on every process asks the database, and finds what it then holds.
     cache.distrust(digests)
-
-
-def _keep_event(sql: SQLSession, event: AuditEvent | None) -> None:
-    if event is not None:
-        sql.add(AuditRow(**audit_columns(event)))
 
 
 def _is_subject_active(sql: SQLSession, session: SessionRow) -> bool:

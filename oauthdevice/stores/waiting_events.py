@@ -1,10 +1,8 @@
-"""Audit rows: where they wait in Redis for the table, and how each is written there and in the table."""
-
-from typing import Any
+"""The audit rows that wait in Redis for the table: where they lie, and how each is written."""
 
 import orjson
 
-from ..domain.audit import MEMBERS, AuditEvent
+from ..domain.audit import AuditEvent
 
 
 def waiting_key(prefix: str) -> str:
@@ -15,8 +13,3 @@ def waiting_key(prefix: str) -> str:
 def dump_event(event: AuditEvent) -> tuple[str, bytes]:
     """Its id, and the row as JSON text."""
     return event.id, orjson.dumps(event.members())
-
-
-def audit_columns(event: AuditEvent) -> dict[str, Any]:
-    """The row by its columns."""
-    return {name: getattr(event, name) for name in MEMBERS}

@@ -140,16 +140,19 @@ def build_services(
     meter = Meter(settings.clients)
     authorizations: AuthorizationStore = timed(RedisAuthorizationStore(client, prefix, clock_offset), "redis")
     directory = directory_of(settings)
+    chain = Chain(settings.secrets)
+    rows = AuditRows(database, chain, Subscription(settings.webhook_urls, settings.webhook_events))
     session_store: SessionStore = timed(
-        DirectorySessionStore(database, cache, directory) if directory else SQLSessionStore(database, cache), "database"
+        DirectorySessionStore(database, cache, rows, directory)
+        if directory
+        else SQLSessionStore(database, cache, rows),
+        "database",
     )
     account_store: AccountStore = timed(
         DirectoryAccountStore(database, cache, directory) if directory else SQLAccountStore(database, cache), "database"
     )
     receivers = HTTPReceivers(settings.webhook_timeout_seconds)
     webhooks = Webhooks(SQLDeliveryStore(database), receivers, settings.webhook_secret, clock)
-    chain = Chain(settings.secrets)
-    rows = AuditRows(database, chain, Subscription(settings.webhook_urls, settings.webhook_events))
     # What waits in an embedded Redis is lost at exit: there, nothing waits.
     ledger = AuditLedger(database, rows, client, prefix, waiting_max=1 if is_embedded else 100)
     audit = Audit(ledger, clock, meter)

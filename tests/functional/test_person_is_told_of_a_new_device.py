@@ -21,7 +21,7 @@ from oauthdevice.stores.sessions import SQLSessionStore
 from oauthdevice.stores.token_cache import NoTokenCache
 
 from ..conftest import WorldMaker
-from ..factories import Device, Person, World
+from ..factories import Device, Person, World, audit_rows
 from ..mail_servers import Mailbox, MailServer, running_mail_server
 from ..servers import wait_until
 
@@ -204,7 +204,10 @@ class TestTheMail:
         assert mailbox.messages[0]["To"] == "after@example.com"
 
     def test_goes_to_a_person_of_an_identity_provider_too(self, world: World, mailbox: Mailbox) -> None:
-        store, now = SQLSessionStore(world.services.database, NoTokenCache()), world.clock()
+        store, now = (
+            SQLSessionStore(world.services.database, NoTokenCache(), audit_rows(world.services.database)),
+            world.clock(),
+        )
         order = NewSession(
             id=str(uuid.uuid4()),
             attempt=1,

@@ -19,7 +19,7 @@ from oauthdevice.stores.sessions import SQLSessionStore
 from oauthdevice.stores.token_cache import RedisTokenCache
 
 from ..conftest import WorldMaker
-from ..factories import API, SECRET, World
+from ..factories import API, SECRET, World, audit_rows
 from ..servers import CHECKOUT, ServerProcess, free_port
 
 TRIES = 1000
@@ -93,7 +93,11 @@ def bearer(token: str) -> dict[str, str]:
 
 def sessions(world: World, count: int) -> list[str]:
     """Access tokens of one person, each of a session of its own."""
-    store = SQLSessionStore(world.services.database, RedisTokenCache(world.redis, world.settings.redis_prefix))
+    store = SQLSessionStore(
+        world.services.database,
+        RedisTokenCache(world.redis, world.settings.redis_prefix),
+        audit_rows(world.services.database),
+    )
     subject, now = AccountSubject(world.person().account.id), world.clock()
     tokens = [new_credential("dfoa_") for _ in range(count)]
     for token in tokens:

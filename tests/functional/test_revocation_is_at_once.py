@@ -10,7 +10,7 @@ from oauthdevice.domain.credentials import credential_digest
 from oauthdevice.stores.sessions import SQLSessionStore
 from oauthdevice.stores.token_cache import NoTokenCache
 
-from ..factories import World
+from ..factories import World, audit_rows
 from .test_owner_ends_sessions import signed_in
 
 
@@ -83,7 +83,10 @@ def test_an_answer_that_was_read_before_the_revocation_is_not_kept_after_it(
     thread = threading.Thread(target=lambda: late.append(world.services.bearers.inspect(token)))
     thread.start()
     assert read.wait(10)
-    held = by_token(SQLSessionStore(world.services.database, NoTokenCache()), credential_digest(token))
+    held = by_token(
+        SQLSessionStore(world.services.database, NoTokenCache(), audit_rows(world.services.database)),
+        credential_digest(token),
+    )
     assert held is not None
     world.services.sessions.end(held.session.id, held.session.subject, "192.0.2.7")
     go_on.set()

@@ -24,6 +24,7 @@ from oauthdevice.stores.sessions import SQLSessionStore
 from oauthdevice.stores.sql import Database, create_database
 from oauthdevice.stores.token_cache import NoTokenCache
 
+from ..factories import audit_rows
 from ..servers import running_postgresql
 
 ROWS = 1_000_000
@@ -115,7 +116,8 @@ def plans(database: Database, now: datetime, batch: int = PURGE_BATCH) -> dict[s
 
     `batch` is how many sessions a purge forgets at once: of a small table, reading all is right.
     """
-    sessions, accounts = SQLSessionStore(database, NoTokenCache()), SQLAccountStore(database, NoTokenCache())
+    sessions = SQLSessionStore(database, NoTokenCache(), audit_rows(database))
+    accounts = SQLAccountStore(database, NoTokenCache())
     live_session = sessions.live(now, account_id=ACCOUNT, client_id=None)[0].id
     rotation = Rotation(
         spent_digest=_token_of(database, "refresh_tokens", live_session),

@@ -16,6 +16,8 @@ from oauthdevice.stores.sessions import SQLSessionStore
 from oauthdevice.stores.sql import Database, create_database
 from oauthdevice.stores.token_cache import NoTokenCache
 
+from ..factories import audit_rows
+
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=12)
 SECOND = timedelta(seconds=1)
@@ -122,7 +124,7 @@ class TestSetActive:
         self, store: SQLAccountStore, database: Database
     ) -> None:
         add(store, "ada", "bob")
-        sessions = SQLSessionStore(database, NoTokenCache())
+        sessions = SQLSessionStore(database, NoTokenCache(), audit_rows(database))
         for name in ("ada", "bob"):
             store.add_sign_in(name, f"key of {name}", NOW, LATER)
             sessions.mint(new_session(name))
@@ -137,7 +139,7 @@ class TestSetActive:
         self, store: SQLAccountStore, database: Database
     ) -> None:
         add(store, "ada")
-        sessions = SQLSessionStore(database, NoTokenCache())
+        sessions = SQLSessionStore(database, NoTokenCache(), audit_rows(database))
         store.add_sign_in("ada", "a key", NOW, LATER)
         sessions.mint(new_session("ada"))
         store.set_active("ada", False, NOW)

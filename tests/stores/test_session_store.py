@@ -21,7 +21,7 @@ from oauthdevice.stores.sessions import SQLSessionStore
 from oauthdevice.stores.sql import Database, create_database
 from oauthdevice.stores.token_cache import NoTokenCache
 
-from ..factories import unique_name
+from ..factories import audit_rows, unique_name
 from ..servers import PostgreSQLServer, wait_until
 
 NOW = datetime(2026, 1, 31, 12, tzinfo=UTC)
@@ -90,7 +90,7 @@ def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
     accounts = SQLAccountStore(database, NoTokenCache())
     for name in ("ada", "bob"):
         accounts.add(Account(name, f"{name}@example.com", name.title(), active=True), "a hash", NOW)
-    yield Stores(database, accounts, SQLSessionStore(database, NoTokenCache()))
+    yield Stores(database, accounts, SQLSessionStore(database, NoTokenCache(), audit_rows(database)))
     database.engine.dispose()
 
 
@@ -434,7 +434,7 @@ class TestDatabaseAway:
     )
     def test_a_failure_of_the_database_is_store_unavailable(self, url: str) -> None:
         database = create_database(url)
-        sessions = SQLSessionStore(database, NoTokenCache())
+        sessions = SQLSessionStore(database, NoTokenCache(), audit_rows(database))
         calls: tuple[Callable[[], object], ...] = (
             lambda: sessions.mint(order()),
             lambda: sessions.by_token("x"),

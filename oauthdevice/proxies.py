@@ -5,6 +5,7 @@ networks. gunicorn believes networks, but only about the scheme.
 """
 
 import ipaddress
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -16,6 +17,7 @@ Application = Callable[..., Iterable[bytes]]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 # The two that say what only a proxy can know. Who is asked for stands in Host and in public_url.
 HEADERS = frozenset(["x-forwarded-for", "x-forwarded-proto"])
+_FORWARDED_FOR = "HTTP_X_FORWARDED_FOR"
 
 
 def make_filter(_global_config: dict[str, str], trusted: str = "") -> Callable[[Application], "TrustedProxies"]:
@@ -46,6 +48,9 @@ class TrustedProxies:
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         chosen = self._behind_a_proxy if self._trusts(environ["REMOTE_ADDR"]) else self._direct
+        if _names_nobody(environ.get(_FORWARDED_FOR, "")):
+            # The middleware would stumble over it.
+            environ.pop(_FORWARDED_FOR, None)
         answer: Iterable[bytes] = chosen(environ, start_response)
         return answer
 
@@ -59,3 +64,9 @@ class TrustedProxies:
             # One who came by IPv4 to a socket that takes both.
             address = address.ipv4_mapped
         return any(address in network for network in self._networks)
+
+
+def _names_nobody(forwarded_for: str) -> bool:
+    """Whether there is no address where a proxy writes the one that it knows: last, perhaps with a port."""
+    last = re.sub(r'[\s"\\]', "", forwarded_for.rpartition(",")[2])
+    return not re.sub(r"^:[^:]*$", "", last)

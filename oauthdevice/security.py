@@ -13,7 +13,7 @@ from pyramid.request import Request, RequestLocalCache
 from pyramid.response import Response
 from pyramid.security import Allowed
 from pyramid.session import BaseCookieSessionFactory, JSONSerializer
-from pyramid.tweens import EXCVIEW
+from pyramid.tweens import EXCVIEW, INGRESS
 from webob.cookies import SignedSerializer
 
 from .domain.bearers import Bearer, Bearers
@@ -54,6 +54,10 @@ def includeme(config: Configurator) -> None:
     services = config.registry["oauthdevice.services"]
     config.set_security_policy(BearerPolicy(services.bearers, services.scopes))
     config.add_tween("oauthdevice.schemas.body.bounding_tween", under=EXCVIEW)
+    # Before whoever reads the first cookie.
+    config.add_tween(
+        "oauthdevice.schemas.cookies.readable_tween", under=INGRESS, over="oauthdevice.languages.remembering_tween"
+    )
 
 
 def _session_factory(settings: Settings) -> Any:

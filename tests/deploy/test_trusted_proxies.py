@@ -51,6 +51,14 @@ class TestAProxyOfOurs:
     def test_that_tells_nothing_is_the_client(self) -> None:
         assert told("127.0.0.1", "127.0.0.1")[:2] == ["127.0.0.1", "http"]
 
+    @pytest.mark.parametrize(
+        "empty", ["", ",", f"{ADDRESS_OF_CLIENT},", '" "', '"\\ "', ":1.2", f"{ADDRESS_OF_CLIENT}, :."]
+    )
+    def test_that_names_nobody_is_the_client(self, empty: str) -> None:
+        answer = told("127.0.0.1", "127.0.0.1", X_Forwarded_For=empty, X_Forwarded_Proto="https")
+        assert answer[:2] == ["127.0.0.1", "https"]
+        assert "HTTP_X_FORWARDED_FOR" not in answer
+
     def test_says_nothing_about_whom_was_asked_for(self) -> None:
         answer = told(
             "127.0.0.1",

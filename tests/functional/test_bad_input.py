@@ -754,10 +754,22 @@ BAD_COOKIES = {
     "huge": MARK * 1500,
     "latin letters": "\xe9\xff",
     "a control": "\x01",
+    "bytes that are no UTF-8": "\xa0",
+    "escapes that are no UTF-8": '"\\240"',
+    "quotes around what divides": 'a="\\240; b=\xa0"',
     "quotes": '"',
     "a signature of nothing": "A" * 86,
     "base64 of garbage": base64.b64encode(b"\xff" * 90).decode(),
 }
+
+
+@pytest.mark.parametrize("other", ["other=\xa0", 'other="\\240"', "\xa0=1"])
+def test_a_cookie_of_another_that_cannot_be_read_hides_none_of_ours(stage: Stage, other: str) -> None:
+    own = "; ".join(f"{one.name}={one.value}" for one in stage.person.browser.cookiejar)
+    for cookie in (f"{other}; {own}", f"{own}; {other}"):
+        answer = stage.send("GET", "/logout", b"", False, Cookie=cookie)
+        assert answer.status_int == 200
+        assert "Ada Person" in answer.text
 
 
 @pytest.mark.parametrize("cookie", BAD_COOKIES.values(), ids=BAD_COOKIES)

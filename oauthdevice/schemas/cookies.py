@@ -5,7 +5,6 @@ from typing import Any
 
 from pyramid.request import Request
 from pyramid.response import Response
-from webob.cookies import RequestCookies
 
 
 def readable_tween(handler: Callable[[Request], Response], _registry: Any) -> Callable[[Request], Response]:
@@ -24,7 +23,7 @@ def readable_tween(handler: Callable[[Request], Response], _registry: Any) -> Ca
 
 def _is_readable(header: str) -> bool:
     try:
-        len(RequestCookies({"HTTP_COOKIE": header}))
+        len(Request({"HTTP_COOKIE": header}).cookies)
     except UnicodeDecodeError:
         return False
     return True

@@ -130,6 +130,14 @@ class WatchedMachine(RuleBasedStateMachine):
         """From a device."""
         return self.server.world.browser(address).post(path, parameters, status="*")
 
+    def receive(self, code: Code, answer: dict[str, Any], now: Span) -> None:
+        """A device was given its tokens."""
+        assert answer["token_id"] == code.id
+        assert f"account:{answer['account']['id']}" == code.seen.claimed_by
+        assert frozenset(answer["scope"].split()) == code.seen.granted
+        assert code.token in (None, answer["access_token"]), "a code gives one token"
+        self.model.delivered(code, answer["access_token"], answer["refresh_token"], now)
+
 
 def outcome(answer: TestResponse) -> str:
     """What a page led to: "" for what was wanted, else the error."""

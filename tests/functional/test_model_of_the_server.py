@@ -21,8 +21,8 @@ from ..factories import API, APPROVE, CODE, DENY, LOOKUP, TOKEN, keys_in
 from ..moments import Span
 from .faulty_stores import Fault, Faults, faults, install
 from .model_machine import HERE, INI, OPTIONAL, SCOPES, SERVERS, WatchedMachine, outcome
+from .model_of_the_server import LIFETIME_SECONDS, Code, Person
 from .model_of_the_server import TOKEN as THE_TOKEN
-from .model_of_the_server import Code, Person
 from .watched_server import WITHOUT_TTL, WatchedServer
 
 # Every run of the tests tells the same ones; whoever asks for a number is told others each time.
@@ -129,6 +129,12 @@ class Server(WatchedMachine):
         self.poll(code)
 
     @rule(code=codes)
+    def poll_when_it_has_expired(self, code: Code) -> None:
+        passed = (self.server.clock() - code.asked.earliest).total_seconds()
+        self.server.pass_seconds(max(0, LIFETIME_SECONDS - passed))
+        self.poll(code)
+
+    @rule(code=codes)
     def poll_as_another(self, code: Code) -> None:
         other = next(one for one in SCOPES if one != code.client)
         form = {"grant_type": DEVICE_GRANT, "client_id": other, "device_code": self.user_codes[code][1]}
@@ -137,13 +143,6 @@ class Server(WatchedMachine):
             self.find(now)
         else:
             assert (answer.status_int, answer.json["error"]) == (400, "invalid_grant")
-
-    def receive(self, code: Code, answer: dict[str, Any], now: Span) -> None:
-        assert answer["token_id"] == code.id
-        assert f"account:{answer['account']['id']}" == code.seen.claimed_by
-        assert frozenset(answer["scope"].split()) == code.seen.granted
-        assert code.token in (None, answer["access_token"]), "a code gives one token"
-        self.model.delivered(code, answer["access_token"], answer["refresh_token"], now)
 
     @rule(code=codes, back=st.sampled_from([0, 0, 0, 1, 2]), narrower=st.booleans())
     def refresh(self, code: Code, back: int, narrower: bool) -> None:

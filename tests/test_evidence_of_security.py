@@ -1,4 +1,4 @@
-"""docs/threats.md and docs/weaknesses.md are whole, and what they name as evidence is there.
+"""docs/threats.md, weaknesses.md and evidence.md are whole, and what they name as evidence is there.
 
 Whether a test proves what stands beside it, no test can say: open it, and break the promise for a moment.
 """
@@ -12,6 +12,7 @@ from .test_docs import names_in
 
 THREATS = (CHECKOUT / "docs" / "threats.md").read_text("utf-8")
 WEAKNESSES = (CHECKOUT / "docs" / "weaknesses.md").read_text("utf-8")
+EVIDENCE = (CHECKOUT / "docs" / "evidence.md").read_text("utf-8")
 ATTACKS = (
     "Remote phishing",
     "A link with the code in it",
@@ -88,6 +89,17 @@ def test_every_test_that_is_named_exists() -> None:
     assert len(named) > 300
     files = {file: names_in(CHECKOUT / file) for file, _ in named}
     assert [f"{file}::{test}" for file, test in sorted(named) if test not in files[file]] == []
+
+
+def test_every_command_of_the_evidence_is_there() -> None:
+    claims = re.findall(r"^\| (?!claim|---)(.+?) \| (.+?) \| (.+?) \|$", EVIDENCE, re.MULTILINE)
+    assert len(claims) > 20
+    targets = set(re.findall(r"^([\w-]+):", (CHECKOUT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    for claim, _, command in claims:
+        paths, makes = re.findall(r"(tests/[\w/.]+)", command), re.findall(r"`make ([\w-]+)", command)
+        assert paths or makes, claim
+        assert [path for path in paths if not (CHECKOUT / path).exists()] == []
+        assert set(makes) <= targets
 
 
 def test_every_default_that_is_named_is_that_of_the_server() -> None:

@@ -73,6 +73,9 @@ class Redeemer:
             rejected = self._drawn_up(Event.REJECTED, leased, address, reason=error.detail)
             if self._store.swap(leased, refuse(leased.record), events=(rejected,)) is not None:
                 self._audit.recorded(rejected)
+                if leased.record.attempt > 1:
+                    # What an earlier attempt minted, and could not tell, nobody will fetch any more.
+                    self._end(leased, self._drawn_up(Event.REVOKED, leased, address, reason="never delivered"))
             raise
         except StoreUnavailable:
             # Nothing was answered, so the next poll need not wait for the lease to lapse.
@@ -112,6 +115,9 @@ class Redeemer:
         # Without a lease it was given back, after an answer of the database that may have been lost.
         lapsed = seen.record.lease_until is None or seen.now >= seen.record.lease_until
         if seen.record.attempt > 0 and lapsed:
+            if seen.record.lease_until is not None and self._store.swap(seen, refuse(seen.record)) is None:
+                # Whoever held the lease has come to its end after all, or the next poll does this.
+                return
             self._end(seen, self._drawn_up(Event.REVOKED, seen, address, reason="never delivered"))
 
     def undo(self, seen: Stored, address: str) -> None:

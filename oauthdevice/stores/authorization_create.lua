@@ -6,8 +6,9 @@
 -- ARGV[3] lifetime of both keys (milliseconds), ARGV[4] added to the clock (milliseconds, 0 outside tests),
 -- ARGV[5] digest that names the record, ARGV[6] who may poll it,
 -- ARGV[7] id of the audit row, ARGV[8] audit row (JSON text), both with KEYS[3] alone.
--- Returns nil and writes nothing where the index is taken; else how many audit rows wait in KEYS[3] now, or 0.
-if not redis.call('SET', KEYS[2], ARGV[5], 'NX', 'PX', ARGV[3]) then
+-- Returns nil and writes nothing where the index is taken by another record, else how many audit rows wait in KEYS[3]
+-- now, or 0. It may run twice, as where its answer was lost and it was sent again.
+if not redis.call('SET', KEYS[2], ARGV[5], 'NX', 'PX', ARGV[3]) and redis.call('GET', KEYS[2]) ~= ARGV[5] then
   return false
 end
 local time = redis.call('TIME')

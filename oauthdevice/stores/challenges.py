@@ -1,9 +1,10 @@
-"""Used challenges of passkeys, on Redis: one command."""
+"""Used challenges of passkeys, on Redis."""
 
 import redis
 
 from ..domain.challenges import CHALLENGE_SECONDS
 from .redis import unavailable
+from .spending import spend
 
 # The clocks of two processes may differ a little.
 _SPARE_SECONDS = 60
@@ -18,5 +19,4 @@ class RedisChallengeStore:
 
     @unavailable
     def spend(self, digest: str) -> bool:
-        seconds = CHALLENGE_SECONDS + _SPARE_SECONDS
-        return bool(self._client.set(f"{self._prefix}:challenge:{digest}", "1", nx=True, ex=seconds))
+        return spend(self._client, f"{self._prefix}:challenge:{digest}", CHALLENGE_SECONDS + _SPARE_SECONDS)

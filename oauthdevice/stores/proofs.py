@@ -1,9 +1,10 @@
-"""Used DPoP proofs, on Redis: one command."""
+"""Used DPoP proofs, on Redis."""
 
 import redis
 
 from ..domain.dpop import REMEMBERED_SECONDS
 from .redis import unavailable
+from .spending import spend
 
 
 class RedisProofStore:
@@ -15,5 +16,4 @@ class RedisProofStore:
 
     @unavailable
     def spend(self, digest: str) -> bool:
-        name = f"{self._prefix}:proof:{digest}"
-        return bool(self._client.set(name, "1", nx=True, px=REMEMBERED_SECONDS * 1000))
+        return spend(self._client, f"{self._prefix}:proof:{digest}", REMEMBERED_SECONDS)

@@ -6,7 +6,7 @@ import pytest
 from cryptography.fernet import InvalidToken as WrongKey
 
 from oauthdevice.domain.device_authorization import DeviceAuthorization, State
-from oauthdevice.domain.errors import StoreUnavailable
+from oauthdevice.domain.errors import AccessDenied, StoreUnavailable
 from oauthdevice.domain.keys import unseal
 from oauthdevice.domain.ports import Stored
 from oauthdevice.domain.sessions import NewSession
@@ -155,6 +155,47 @@ class TestARedemptionThatNobodyFinished:
         assert device.poll().json["error"] == "expired_token"
         assert world.services.registry.live() == []
         assert world.services.ledger.newest(1)[0].reason == "never delivered"
+
+    @pytest.mark.parametrize("minted", ["before", "afterwards"])
+    def test_one_that_comes_to_its_end_too_late_gives_nothing(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, minted: str
+    ) -> None:
+        """The database takes its time; meanwhile the lease lapses, the code expires, and the device asks again."""
+        mint = SQLSessionStore.mint
+        device = world.device().ask(device_label="laptop")
+        meanwhile: list[str] = []
+
+        def slow(store: SQLSessionStore, order: NewSession) -> None:
+            if minted == "before":
+                mint(store, order)
+            world.clock.pass_seconds(900)
+            meanwhile.append(device.poll().json["error"])
+            if minted == "afterwards":
+                mint(store, order)
+
+        monkeypatch.setattr(SQLSessionStore, "mint", slow)
+        world.person().allow(device.user_code)
+        assert device.poll().json["error"] == "expired_token"
+        assert meanwhile == ["expired_token"]
+        assert world.services.registry.live() == []
+        assert "redeemed" not in [one.event for one in world.services.ledger.newest(10)]
+
+    def test_what_it_minted_ends_where_the_next_attempt_is_refused(
+        self, world: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mint = SQLSessionStore.mint
+
+        def unheard(store: SQLSessionStore, order: NewSession) -> None:
+            if order.attempt > 1:
+                raise AccessDenied(detail="no longer")
+            mint(store, order)
+            raise StoreUnavailable(detail="its answer was lost")
+
+        monkeypatch.setattr(SQLSessionStore, "mint", unheard)
+        device = world.device().ask(device_label="laptop")
+        world.person().allow(device.user_code)
+        assert [device.poll().json["error"] for _ in range(2)] == ["temporarily_unavailable", "access_denied"]
+        assert world.services.registry.live() == []
 
     def test_a_session_that_was_ended_is_not_delivered_again(self, world: World) -> None:
         device, first = redeemed(world)

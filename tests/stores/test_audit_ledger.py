@@ -9,10 +9,11 @@ import redis
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from oauthdevice.domain.audit import AuditEvent
+from oauthdevice.domain.audit import Audit, AuditEvent
 from oauthdevice.domain.audit_chain import Chain
 from oauthdevice.domain.audit_proof import AuditProof
 from oauthdevice.domain.webhooks import Subscription
+from oauthdevice.metrics import Meter
 from oauthdevice.stores.audit import AuditLedger
 from oauthdevice.stores.audit_chain import AuditRows
 from oauthdevice.stores.connections import connect
@@ -101,6 +102,17 @@ class TestAnotherProcessHoldsTheEnd:
         ledger.append(made("next"))
         assert client.hlen(KEY) == 0
         assert chained(database) == ["first", "next", "left"]
+
+    def test_the_end_of_a_session_looks_after_what_was_left_to_it(
+        self, held: Session, ledger: AuditLedger, client: redis.Redis, database: Database
+    ) -> None:
+        """Its own row is in its transaction, and it appends none."""
+        AuditRows(database, Chain([SECRET]), Subscription()).add_within(held, made("end of a session"))
+        ledger.append(made("left"))
+        held.commit()
+        Audit(ledger, lambda: datetime.now(UTC), Meter()).stored(made("end of a session"))
+        assert client.hlen(KEY) == 0
+        assert chained(database) == ["first", "end of a session", "left"]
 
     def test_who_reads_waits_for_it(self, held: Session, ledger: AuditLedger) -> None:
         ledger.append(made("left"))

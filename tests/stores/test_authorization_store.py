@@ -31,6 +31,7 @@ from oauthdevice.stores.connections import connect
 from oauthdevice.stores.redis import RETENTION_SECONDS, RedisAuthorizationStore
 from oauthdevice.stores.waiting_events import waiting_key
 
+from ..cutting_proxy import proxied
 from ..factories import Clock, World, keys_in
 from ..functional.test_pending_poll_is_cheap import commands_of
 from ..servers import RedisServer
@@ -161,6 +162,19 @@ class TestCreate:
         with pytest.raises(UserCodeTaken):
             over.store.create(handle(2), digest(1), request(), INTERVAL_SECONDS, 4, event=event(1))
         assert not over.client.exists(waiting_key("test"))
+
+    def test_one_whose_answer_was_lost_is_made_once(self, redis_server: RedisServer) -> None:
+        with proxied(redis_server.socket) as way:
+            client = connect(f"redis://127.0.0.1:{way.port}/0")
+            client.flushall()
+            store = RedisAuthorizationStore(client, "test")
+            store.create(handle(1), digest(1), request(), INTERVAL_SECONDS, SPACING_SECONDS, event=event(1))
+            way.lose_answer(1)
+            store.create(handle(2), digest(2), request(), INTERVAL_SECONDS, SPACING_SECONDS, event=event(2))
+            assert way.has_lost()
+            assert len(keys_in(client, "*:authorization:*")) == len(keys_in(client, "*:user_code:*")) == 2
+            assert client.hlen(waiting_key("test")) == 2
+            client.close()
 
     def test_of_many_at_once_one_gets_the_user_code(self, over: Redis) -> None:
         barrier = threading.Barrier(8)

@@ -12,7 +12,9 @@ from oauthdevice.domain.errors import StoreUnavailable
 from oauthdevice.stores.connections import connect
 from oauthdevice.stores.proofs import RedisProofStore
 
+from ..cutting_proxy import proxied
 from ..factories import keys_in
+from ..servers import RedisServer
 
 
 @pytest.fixture
@@ -40,6 +42,18 @@ def test_of_any_number_at_once_one_uses_it(client: redis.Redis) -> None:
 
     with ThreadPoolExecutor(8) as threads:
         assert sorted(threads.map(use, range(8))) == [False] * 7 + [True]
+
+
+def test_one_whose_answer_was_lost_is_used_once_and_by_its_caller(redis_server: RedisServer) -> None:
+    with proxied(redis_server.socket) as way:
+        client = connect(f"redis://127.0.0.1:{way.port}/0")
+        client.flushall()
+        store = RedisProofStore(client, "test")
+        way.lose_answer(1)
+        assert store.spend("a digest") is True
+        assert way.has_lost()
+        assert store.spend("a digest") is False
+        client.close()
 
 
 def test_a_redis_that_is_away_is_store_unavailable() -> None:

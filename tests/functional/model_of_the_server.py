@@ -178,7 +178,9 @@ class Model:
         elif told == "invalid_grant" and state == "consumed" and False in code.gone(now):
             self.end(code, "replayed")
         elif told == "expired_token":
-            # Of a redemption that nobody finished.
+            # Of a redemption that nobody finished, and that nobody may finish any more.
+            if state == "redeeming":
+                code.change(state="denied")
             self.end(code, "revoked")
         elif told == "authorization_pending" and state == "pending":
             code.gates = [code.stamp(now)]

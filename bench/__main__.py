@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.servers import free_port, running_postgresql
+from tests.servers import running_postgresql
 
 from . import report
 from .contenders import Contender
@@ -18,7 +18,7 @@ from .peers.django_oauth_toolkit import DjangoOAuthToolkit
 from .peers.node import OIDCProvider
 from .rounds import measure, places_for
 from .scale import scale
-from .servers import running_redis
+from .servers import listening_port, running_redis
 
 OURS = Ours()
 CONTENDERS: Sequence[Contender] = (
@@ -49,9 +49,9 @@ def main() -> None:
             one.install()
     with tempfile.TemporaryDirectory(prefix="bench-") as temporary, running_postgresql() as postgresql:
         folder = Path(temporary)
-        with running_redis(folder, free_port()) as redis_url:
+        with running_redis(folder, listening_port()) as redis_url:
             databases = {one.name: postgresql.create_database(f"bench{number}") for number, one in enumerate(chosen)}
-            places = dict(places_for(chosen, redis_url, databases, folder, free_port()))
+            places = dict(places_for(chosen, redis_url, databases, folder, listening_port()))
             for one in chosen:
                 one.prepare(places[one.name])
             processes = [int(count) for count in given.processes.split(",")]

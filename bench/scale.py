@@ -12,12 +12,10 @@ from typing import TypeVar, cast
 
 import redis
 
-from tests.servers import free_port
-
 from .contenders import Place, Request, Work
 from .load import LoadFailed, load, send
 from .ours import ADDRESS, EMAIL, Ours, device_codes, poll, services_at
-from .servers import memory_mib, processes_of, running
+from .servers import listening_port, memory_mib, processes_of, running
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -86,7 +84,7 @@ def _spare(ours: Ours, place: Place, number: int) -> Place:
     redis_url = f"{place.redis_url.rpartition('/')[0]}/{FIRST_SPARE + number}"
     folder = place.folder / f"spare{number}"
     folder.mkdir()
-    spare = Place(free_port(), 1, redis_url, place.database_url, folder)
+    spare = Place(listening_port(), 1, redis_url, place.database_url, folder)
     ours.settle(spare)
     return spare
 

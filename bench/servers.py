@@ -2,13 +2,15 @@
 
 import http.client
 import os
+import random
 import signal
+import socket
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import redis
@@ -18,6 +20,16 @@ from .contenders import Contender, Place
 START_SECONDS = 60
 # Where nobody listens yet, a connection may even meet itself: its own request is then the answer.
 NOT_THERE = (OSError, http.client.HTTPException)
+
+
+def listening_port() -> int:
+    """A free port of loopback, below those that Linux gives to connections: a bench opens thousands of these."""
+    for _ in range(100):
+        port = random.randrange(20_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise TimeoutError("no port is free")
 
 
 @contextmanager

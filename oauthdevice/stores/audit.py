@@ -26,6 +26,9 @@ from .waiting_events import dump_event, waiting_key
 
 log = logging.getLogger(__name__)
 
+# How long it is known that a row was left: whoever moves rows meanwhile asks within the time of a transaction.
+LEFT_SECONDS = 60
+
 
 class AuditLedger:
     """See `oauthdevice.domain.ports.AuditStore`. `waiting_max` rows may wait before they are moved."""
@@ -39,6 +42,7 @@ class AuditLedger:
         self._adding = threading.Lock()
         self._client = client
         self._key = waiting_key(prefix)
+        self._left_key = f"{self._key}_left"
         self._keep = client.register_script(read_script("audit_wait"))
 
     def append(self, event: AuditEvent, *, waits: bool = False) -> None:
@@ -55,10 +59,11 @@ class AuditLedger:
         """To whoever holds the end of the chain: no request waits for the transaction of another.
 
         It is left first, and looked after then: by then either the end is free, or whoever holds it has still to
-        look for what waits.
+        look for what was left.
         """
         try:
             self._wait(event)
+            self._mark_left()
         except StoreUnavailable:
             self._add([event], patient=True)
 
@@ -75,22 +80,26 @@ class AuditLedger:
         self.settle_when_due(self._wait(event))
 
     def settle_when_due(self, waiting: int) -> None:
-        # One of those who wait, not everybody from then on: who moves them lets its own request wait.
+        # One of those who wait, not everybody from then on: who moves them lets its own request wait. And so it moves
+        # what waits now, and not also what others go on adding.
         if waiting % self._waiting_max == 0:
-            self._settle_if_possible()
+            self._settle_if_possible(whole=False)
 
-    def _settle_if_possible(self, inserted: Sequence[str] = ()) -> None:
+    def _settle_if_possible(self, inserted: Sequence[str] = (), *, whole: bool = True) -> None:
         try:
             if inserted:
                 self._forget(inserted)
             if not self._adding.locked():
-                self.settle(patient=False)
+                self.settle(patient=False, whole=whole)
         except StoreUnavailable as error:
             # They wait on, and the next event tries again.
             log.warning("audit rows wait: %s", error.detail)
 
-    def settle(self, *, patient: bool = True) -> None:
-        """Move what waits into the table, or leave it to whoever does so now. Raises StoreUnavailable."""
+    def settle(self, *, patient: bool = True, whole: bool = True) -> None:
+        """Move what waits into the table, or leave it to whoever does so now. Raises StoreUnavailable.
+
+        `whole`: until none waits. Else one batch, and another only where somebody has left a row in the meantime.
+        """
         while waiting := self._waiting():
             try:
                 events = sorted(map(_load, waiting.values()), key=lambda event: event.at)
@@ -101,6 +110,8 @@ class AuditLedger:
             if not moved:
                 return
             self._forget(list(waiting))
+            if not whole and not self._was_left():
+                return
 
     def _insert_one_by_one(self, waiting: dict[str, str]) -> None:
         """What the table does not take stays in the log alone: one bad row must not stop the others."""
@@ -136,6 +147,15 @@ class AuditLedger:
             return {}
         _, found = self._client.hscan(self._key, count=BATCH)
         return cast("dict[str, str]", found)
+
+    @unavailable
+    def _mark_left(self) -> None:
+        self._client.set(self._left_key, "1", ex=LEFT_SECONDS)
+
+    @unavailable
+    def _was_left(self) -> bool:
+        """Since it was last asked."""
+        return bool(self._client.delete(self._left_key))
 
     @unavailable
     def _forget(self, ids: Sequence[str]) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, String, Table, Text, bindparam, func, insert, select, text, update
+import orjson
+from sqlalchemy import CursorResult, String, Table, Text, bindparam, column, func, insert, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
@@ -82,7 +83,7 @@ class AuditRows:
     def _insert(self, sql: Session, rows: list[dict[str, Any]]) -> None:
         """Raises _SomeAreThere, and then the transaction must not be committed: there would be gaps."""
         if self._on_postgresql:
-            result = sql.execute(self._inserting, {name: [row[name] for row in rows] for name in COLUMNS})
+            result = sql.execute(self._inserting, {"rows": orjson.dumps(rows).decode()})
         else:
             result = sql.execute(self._inserting, rows)
         if cast("CursorResult[Any]", result).rowcount < len(rows):
@@ -108,10 +109,10 @@ class AuditRows:
         statement = self._dialect.insert(table)
         changed = {name: statement.excluded[name] for name in COLUMNS[1:]}
         if self._on_postgresql:
-            # One statement with a parameter for each column, in place of a statement for each row.
-            arrays = (bindparam(name, type_=postgresql.ARRAY(_unbounded(table.c[name].type))) for name in COLUMNS)
-            rows = func.unnest(*arrays).table_valued(*COLUMNS).render_derived()
-            statement = statement.from_select(COLUMNS, select(*(rows.c[name] for name in COLUMNS)))
+            # One statement with one parameter, in place of a statement for each row.
+            given = func.json_to_recordset(bindparam("rows", type_=Text).cast(postgresql.JSON))
+            rows = given.table_valued(*(column(name, _unbounded(table.c[name].type)) for name in COLUMNS))
+            statement = statement.from_select(COLUMNS, select(rows.render_derived(with_types=True)))
         unchained = AuditRow.position.is_(None)
         taking_in = statement.on_conflict_do_update(index_elements=["id"], set_=changed, where=unchained)
         return taking_in.execution_options(preserve_rowcount=True)

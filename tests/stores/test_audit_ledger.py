@@ -1,8 +1,9 @@
 """Audit rows from many threads of several processes at once: none waits for another, none is left behind."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import pytest
 import redis
@@ -132,3 +133,40 @@ class TestAnotherProcessHoldsTheEnd:
             ledger.append(made("waited"))
             ending.join()
         assert chained(database) == ["first", "waited"]
+
+
+class TestWhoMovesWhatWaits:
+    """A request that moves rows moves what waited when it began, whatever others go on adding."""
+
+    @pytest.fixture
+    def meanwhile(self, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+        """What others do while rows are moved: one of these each time."""
+        todo: list[Callable[[], None]] = []
+        add = AuditRows.add
+
+        def adding(rows: AuditRows, events: Sequence[AuditEvent], *, patient: bool = True) -> bool:
+            added = add(rows, events, patient=patient)
+            if todo:
+                todo.pop(0)()
+            return added
+
+        monkeypatch.setattr(AuditRows, "add", adding)
+        return todo
+
+    def test_leaves_those_that_came_meanwhile(
+        self, meanwhile: list[Callable[[], None]], ledger: AuditLedger, client: redis.Redis, database: Database
+    ) -> None:
+        meanwhile += [partial(ledger.defer, made("first")), partial(ledger.defer, made("second"))]
+        for number in range(100):
+            ledger.defer(made(str(number)))
+        assert client.hkeys(KEY) == ["first"]
+        assert len(chained(database)) == 100
+
+    def test_takes_one_that_was_left_to_it(
+        self, meanwhile: list[Callable[[], None]], ledger: AuditLedger, client: redis.Redis, database: Database
+    ) -> None:
+        meanwhile.append(partial(ledger.append, made("left")))
+        for number in range(100):
+            ledger.defer(made(str(number)))
+        assert client.hlen(KEY) == 0
+        assert chained(database)[100:] == ["left"]

@@ -269,12 +269,14 @@ class AnswerHeaders:
 
     def of(self, response: Response, environ: Mapping[str, Any]) -> list[tuple[str, str]]:
         """All headers of `response`, ours in the place of any other of that name."""
-        content_type = response.content_type
+        given = {name.lower(): value for name, value in response.headerlist}
+        content_type = given.get("content-type", "").partition(";")[0].strip()
         stored = not (
             content_type == "text/html"
             or response.status_int >= 400
             or environ.get("PATH_INFO", "").startswith(self._json_prefixes)
         )
-        names = self._names[stored]
-        others = [header for header in response.headerlist if header[0].lower() not in names]
+        names, others = self._names[stored], response.headerlist
+        if not names.isdisjoint(given):
+            others = [header for header in others if header[0].lower() not in names]
         return others + self._lists[_CSP.get(content_type, API_CSP), stored]

@@ -1,8 +1,8 @@
 """Device authorizations and counters on Redis (or on the embedded one): one command or script a method."""
 
 import functools
+import queue
 import secrets
-import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
@@ -34,7 +34,10 @@ RETENTION_SECONDS = 600
 # How many requests of one process speak to Redis at once: redis-py gives 100 connections, and refuses the next one.
 # Threads are fewer. Greenlets may be thousands, and wait here for their turn, but not for ever where Redis hangs.
 AT_ONCE, TURN_SECONDS = 64, 2
-_turns = threading.BoundedSemaphore(AT_ONCE)
+# A semaphore of Python's is written in Python, and costs a poll a fortieth.
+_turns: queue.SimpleQueue[None] = queue.SimpleQueue()
+for _ in range(AT_ONCE):
+    _turns.put(None)
 
 
 def unavailable(method: Callable[P, R]) -> Callable[P, R]:
@@ -42,14 +45,16 @@ def unavailable(method: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(method)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
-        if not _turns.acquire(timeout=TURN_SECONDS):
-            raise StoreUnavailable(detail="redis: too many wait for it")
+        try:
+            _turns.get(timeout=TURN_SECONDS)
+        except queue.Empty:
+            raise StoreUnavailable(detail="redis: too many wait for it") from None
         try:
             return method(*args, **kwargs)
         except redis.RedisError as error:
             raise StoreUnavailable(detail=f"redis: {error}") from error
         finally:
-            _turns.release()
+            _turns.put(None)
 
     return wrapped
 

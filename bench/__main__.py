@@ -19,10 +19,13 @@ from .peers.node import OIDCProvider
 from .rounds import measure, places_for
 from .scale import scale
 from .servers import listening_port, running_redis
+from .wsgi_servers import granian, gunicorn
 
 OURS = Ours()
 CONTENDERS: Sequence[Contender] = (
     OURS,
+    Ours(granian, 2, "two threads"),
+    Ours(gunicorn, 8, "gunicorn"),
     OIDCProvider(),
     DjangoOAuthToolkit(),
     DjangoOAuthToolkit(bearer=True),

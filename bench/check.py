@@ -19,9 +19,9 @@ from typing import Any
 from tests.servers import free_port
 
 from .contenders import Place, Request
-from .granian import CHECKOUT
 from .ours import Ours, device_codes, poll, services_at
 from .servers import running_redis
+from .wsgi_servers import CHECKOUT
 
 RECORD = Path(__file__).parent / "instructions.json"
 POLLS, WARM_UP = 1000, 20

@@ -21,7 +21,7 @@ from oauthdevice.stores.redis import RedisAuthorizationStore
 from oauthdevice.wiring import Services, build_services
 
 from .contenders import FORM, Command, Place, Request, Work
-from .granian import granian
+from .wsgi_servers import Server, granian
 
 API = "/openapi/v1"
 SECRET, EMAIL = "a secret of the bench alone, and long enough", "bench@example.com"
@@ -41,12 +41,17 @@ LIMITS = ("code", "token_unknown", "bearer", "decide")
 class Ours:
     """oauthdevice, with all that it does in production: limits, audit, metrics, headers, request ids."""
 
-    name = "oauthdevice"
     work = frozenset(Work)
     ready_path = "/readyz"
 
+    def __init__(self, server: Server = granian, threads: int = 1, told: str = "") -> None:
+        """`told` tells it from others that are ours, with another server or other threads."""
+        self.name = f"oauthdevice ({told})" if told else "oauthdevice"
+        self._server = server
+        self._threads = threads
+
     def versions(self) -> Mapping[str, str]:
-        return {name: version(name) for name in ("oauthdevice", "pyramid", "cornice", "redis", "granian")}
+        return {name: version(name) for name in ("oauthdevice", "pyramid", "cornice", "redis", self._server.__name__)}
 
     def settle(self, place: Place) -> None:
         """The files that a start at `place` reads; its database may be that of another place."""
@@ -66,7 +71,7 @@ class Ours:
             "PROMETHEUS_MULTIPROC_DIR": str(place.folder / "metrics"),
             "PYTHONWARNINGS": "ignore",
         }
-        return granian("oauthdevice.wsgi:application", place, environment)
+        return self._server("oauthdevice.wsgi:application", place, environment, self._threads)
 
     def requests(self, work: Work, place: Place, count: int) -> Sequence[Request]:
         if work is Work.CODE:

@@ -13,10 +13,10 @@ from typing import Any
 from xml.sax.saxutils import escape
 
 from .contenders import Contender, Work
-from .granian import CHECKOUT
 from .load import CONNECTIONS
 from .rounds import Key, Measured
 from .scale import Scaled
+from .wsgi_servers import CHECKOUT
 
 DOCS = CHECKOUT / "docs"
 PAGE = "performance.md"

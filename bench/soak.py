@@ -201,7 +201,8 @@ def main() -> None:
         with running_redis(folder, free_port()) as redis_url:
             database = postgresql.create_database("soak")
             place = Place(free_port(), given.processes, f"{redis_url}/0", database, folder)
-            ours = Soaked()
+            # With one thread, every poll would wait for the redemption before it.
+            ours = Soaked(threads=2)
             ours.prepare(place)
             with running(ours, place) as process:
                 phases = asyncio.run(soaked(place, given, processes_of(process)))

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import redis
 
 from ..contenders import FORM, Command, Place, Request, Work
-from ..granian import granian
+from ..wsgi_servers import granian
 from . import KEY
 
 # As large as a record of ours.

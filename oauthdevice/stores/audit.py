@@ -63,7 +63,7 @@ class AuditLedger:
         """
         try:
             self._wait(event)
-            self._mark_left()
+            self._mark_left(event)
         except StoreUnavailable:
             self._add([event], patient=True)
 
@@ -100,6 +100,8 @@ class AuditLedger:
 
         `whole`: until none waits. Else one batch, and another only where somebody has left a row in the meantime.
         """
+        # Known before each look at what waits: whoever leaves a row after that look changes it.
+        last = None if whole else self._last_left()
         while waiting := self._waiting():
             try:
                 events = sorted(map(_load, waiting.values()), key=lambda event: event.at)
@@ -110,8 +112,10 @@ class AuditLedger:
             if not moved:
                 return
             self._forget(list(waiting))
-            if not whole and not self._was_left():
-                return
+            if not whole:
+                before, last = last, self._last_left()
+                if last == before:
+                    return
 
     def _insert_one_by_one(self, waiting: dict[str, str]) -> None:
         """What the table does not take stays in the log alone: one bad row must not stop the others."""
@@ -149,13 +153,13 @@ class AuditLedger:
         return cast("dict[str, str]", found)
 
     @unavailable
-    def _mark_left(self) -> None:
-        self._client.set(self._left_key, "1", ex=LEFT_SECONDS)
+    def _mark_left(self, event: AuditEvent) -> None:
+        self._client.set(self._left_key, event.id, ex=LEFT_SECONDS)
 
     @unavailable
-    def _was_left(self) -> bool:
-        """Since it was last asked."""
-        return bool(self._client.delete(self._left_key))
+    def _last_left(self) -> str | None:
+        """The id of the row that was left last, where that is not long ago."""
+        return cast("str | None", self._client.get(self._left_key))
 
     @unavailable
     def _forget(self, ids: Sequence[str]) -> None:

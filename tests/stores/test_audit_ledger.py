@@ -170,3 +170,5 @@ class TestWhoMovesWhatWaits:
             ledger.defer(made(str(number)))
         assert client.hlen(KEY) == 0
         assert chained(database)[100:] == ["left"]
+        # Whoever else moves rows at this moment is to see it too.
+        assert client.get(f"{KEY}_left") == "left"

@@ -126,7 +126,7 @@ class Audit:
         """As `record`, of an event whose row its store has written together with what it tells of."""
         self._tell(happened)
         # Who found the end of the chain held by that transaction has left a row for it to look after.
-        self._store.settle_when_due(0)
+        self._store.settle_left()
 
     def _tell(self, happened: AuditEvent) -> None:
         self._meter.happened(happened)

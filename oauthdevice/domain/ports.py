@@ -178,6 +178,9 @@ class AuditStore(Protocol):
     def settle_when_due(self, waiting: int) -> None:
         """Another store has let an event wait; so many wait now."""
 
+    def settle_left(self) -> None:
+        """Another store has written an event: rows may have been left to whoever did."""
+
 
 class SessionStore(Protocol):
     """Sessions and their tokens. Each method is one transaction; whatever it ends, the cache distrusts."""

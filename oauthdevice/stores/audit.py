@@ -1,15 +1,17 @@
 """AuditStore: rows in SQL, with Redis as the place where they wait.
 
-A hot path does not wait for the database, and a database that is away costs no event: the row waits
-as a field of a hash and is moved by whoever writes next. Its id makes moving it twice harmless. The rows themselves
-are a chain: `audit_chain` adds them.
+Every row waits first, as a field of a hash. A hot path leaves it there; everybody else moves what waits, its own row
+among it, in one transaction, or leaves it to whoever does so at this moment. So however many write at once, a few
+transactions carry the rows of all, nobody waits for the transaction of another, and a database that is away costs no
+event. A row's id makes moving it twice harmless. The rows themselves are a chain: `audit_chain` adds them.
 """
 
 import logging
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
 import orjson
 import redis
@@ -22,12 +24,13 @@ from .audit_chain import BATCH, AuditRows, event_of
 from .models import AuditRow
 from .redis import read_script, unavailable
 from .sql import Database
-from .waiting_events import dump_event, waiting_key
+from .waiting_events import dump_event, waiting_key, waits_with_its_record
 
 log = logging.getLogger(__name__)
 
 # How long it is known that a row was left: whoever moves rows meanwhile asks within the time of a transaction.
 LEFT_SECONDS = 60
+NONE_LEFT = ""
 
 
 class AuditLedger:
@@ -42,88 +45,39 @@ class AuditLedger:
         self._adding = threading.Lock()
         self._client = client
         self._key = waiting_key(prefix)
-        self._left_key = f"{self._key}_left"
+        # On a Cluster, next to the rows.
+        self._left_key = f"{{{self._key}}}:left"
+        self._waits_already = waits_with_its_record(client)
         self._keep = client.register_script(read_script("audit_wait"))
+        self._leave = client.register_script(read_script("audit_leave"))
+        self._take = client.register_script(read_script("audit_take"))
 
     def append(self, event: AuditEvent, *, waits: bool = False) -> None:
-        try:
-            added = self._add([event], patient=False)
-        except StoreUnavailable:
-            self._wait(event)
-            return
-        if not added:
-            self._leave(event)
-        self._settle_if_possible([event.id] if waits and added else [])
-
-    def _leave(self, event: AuditEvent) -> None:
-        """To whoever holds the end of the chain: no request waits for the transaction of another.
-
-        It is left first, and looked after then: by then either the end is free, or whoever holds it has still to
-        look for what was left.
-        """
-        try:
-            self._wait(event)
-            self._mark_left(event)
-        except StoreUnavailable:
-            self._add([event], patient=True)
-
-    def _add(self, events: Sequence[AuditEvent], *, patient: bool) -> bool:
-        """As `AuditRows.add`, by one thread of this process at a time."""
-        if not self._adding.acquire(blocking=patient):
-            return False
-        try:
-            return self._rows.add(events, patient=patient)
-        finally:
-            self._adding.release()
+        if not (waits and self._waits_already):
+            try:
+                self._wait(event)
+            except StoreUnavailable:
+                self._add([event], patient=True)
+                return
+        self._move_if_possible(event)
 
     def defer(self, event: AuditEvent) -> None:
         self.settle_when_due(self._wait(event))
 
     def settle_when_due(self, waiting: int) -> None:
-        # One of those who wait, not everybody from then on: who moves them lets its own request wait. And so it moves
-        # what waits now, and not also what others go on adding.
+        # One of those who wait, not everybody from then on: who moves them lets its own request wait.
         if waiting % self._waiting_max == 0:
-            self._settle_if_possible(whole=False)
+            self._move_if_possible()
 
-    def _settle_if_possible(self, inserted: Sequence[str] = (), *, whole: bool = True) -> None:
-        try:
-            if inserted:
-                self._forget(inserted)
-            if not self._adding.locked():
-                self.settle(patient=False, whole=whole)
-        except StoreUnavailable as error:
-            # They wait on, and the next event tries again.
-            log.warning("audit rows wait: %s", error.detail)
+    def settle_left(self) -> None:
+        self._move_if_possible(known=NONE_LEFT)
 
-    def settle(self, *, patient: bool = True, whole: bool = True) -> None:
-        """Move what waits into the table, or leave it to whoever does so now. Raises StoreUnavailable.
-
-        `whole`: until none waits. Else one batch, and another only where somebody has left a row in the meantime.
-        """
-        # Known before each look at what waits: whoever leaves a row after that look changes it.
-        last = None if whole else self._last_left()
-        while waiting := self._waiting():
-            try:
-                events = sorted(map(_load, waiting.values()), key=lambda event: event.at)
-                moved = self._add(events, patient=patient)
-            except (StatementError, ValueError, KeyError, TypeError):
-                self._insert_one_by_one(waiting)
-                moved = True
-            if not moved:
-                return
-            self._forget(list(waiting))
-            if not whole:
-                before, last = last, self._last_left()
-                if last == before:
-                    return
-
-    def _insert_one_by_one(self, waiting: dict[str, str]) -> None:
-        """What the table does not take stays in the log alone: one bad row must not stop the others."""
-        for text in waiting.values():
-            try:
-                self._add([_load(text)], patient=True)
-            except (StatementError, ValueError, KeyError, TypeError):
-                log.exception("the audit table does not take this row: %s", text)
+    def settle(self) -> None:
+        """Move all that waits into the table, after whoever moves rows now. Raises StoreUnavailable."""
+        seen = self._look()
+        while seen.rows:
+            self._carry(seen.rows, patient=True)
+            seen = self._look(moved=seen)
 
     def newest(self, count: int) -> Sequence[AuditEvent]:
         """The last `count` events, oldest first."""
@@ -141,29 +95,83 @@ class AuditLedger:
             ):
                 yield event_of(row)
 
+    def _move_if_possible(self, own: AuditEvent | None = None, known: str | None = None) -> None:
+        """Move what waits, `own` among it, or leave it to whoever does so now.
+
+        It is left first, and looked after then: by then either the end of the chain is free, or whoever holds it has
+        still to look for what was left. `known`: see `_look`.
+        """
+        try:
+            if not self._move(known) and own is not None:
+                self._mark_left(own)
+                self._move()
+        except StoreUnavailable as error:
+            # They wait on, and the next event tries again.
+            log.warning("audit rows wait: %s", error.detail)
+
+    def _move(self, known: str | None = None) -> bool:
+        """Move what waits now, and what was left in the meantime. False where somebody else moves rows.
+
+        Not what others go on adding: a request would go on for as long as they do.
+        """
+        if self._adding.locked():
+            return False
+        seen = self._look(known=known)
+        while seen.rows:
+            if not self._carry(seen.rows, patient=False):
+                return False
+            seen = self._look(moved=seen, known=None if seen.are_more else seen.left)
+        return True
+
+    def _carry(self, waiting: dict[str, str], *, patient: bool) -> bool:
+        try:
+            return self._add(sorted(map(_load, waiting.values()), key=lambda event: event.at), patient=patient)
+        except (StatementError, ValueError, KeyError, TypeError):
+            self._add_one_by_one(waiting)
+            return True
+
+    def _add_one_by_one(self, waiting: dict[str, str]) -> None:
+        """What the table does not take stays in the log alone: one bad row must not stop the others."""
+        for text in waiting.values():
+            try:
+                self._add([_load(text)], patient=True)
+            except (StatementError, ValueError, KeyError, TypeError):
+                log.exception("the audit table does not take this row: %s", text)
+
+    def _add(self, events: Sequence[AuditEvent], *, patient: bool) -> bool:
+        """As `AuditRows.add`, by one thread of this process at a time."""
+        if not self._adding.acquire(blocking=patient):
+            return False
+        try:
+            return self._rows.add(events, patient=patient)
+        finally:
+            self._adding.release()
+
     @unavailable
     def _wait(self, event: AuditEvent) -> int:
         return int(self._keep([self._key], dump_event(event)))
 
     @unavailable
-    def _waiting(self) -> dict[str, str]:
-        if not self._client.exists(self._key):
-            return {}
-        _, found = self._client.hscan(self._key, count=BATCH)
-        return cast("dict[str, str]", found)
-
-    @unavailable
     def _mark_left(self, event: AuditEvent) -> None:
-        self._client.set(self._left_key, event.id, ex=LEFT_SECONDS)
+        self._leave([self._left_key], [event.id, LEFT_SECONDS])
 
     @unavailable
-    def _last_left(self) -> str | None:
-        """The id of the row that was left last, where that is not long ago."""
-        return cast("str | None", self._client.get(self._left_key))
+    def _look(self, *, moved: "_Seen | None" = None, known: str | None = None) -> "_Seen":
+        """What waits, after what was `moved` is forgotten; nothing where the row that was left last is `known`."""
+        ids = moved.rows if moved else ()
+        left, are_more, rows = self._take(
+            [self._key, self._left_key], [BATCH, int(known is not None), known or NONE_LEFT, *ids]
+        )
+        return _Seen(left, bool(are_more), dict(zip(rows[::2], rows[1::2], strict=True)))
 
-    @unavailable
-    def _forget(self, ids: Sequence[str]) -> None:
-        self._client.hdel(self._key, *ids)
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """Rows that wait, by their ids, and the id of the row that had been left last when they were looked at."""
+
+    left: str
+    are_more: bool
+    rows: dict[str, str]
 
 
 def _load(text: str) -> AuditEvent:

@@ -20,11 +20,12 @@ from .sql import Database
 BATCH = 500
 COLUMNS = [*MEMBERS, "position", "hash", "key_id"]
 
-_last_position = select(func.max(AuditRow.position)).scalar_subquery()
-_HEAD = select(AuditHeadRow.position, AuditHeadRow.seal, AuditHeadRow.begun_at, _last_position)
-_MOVE_HEAD = update(cast("Table", AuditHeadRow.__table__)).values(
-    position=bindparam("position"), seal=bindparam("seal")
-)
+# The tables themselves, without the mapping of rows to objects, which would cost half of what the statement does.
+_rows = cast("Table", AuditRow.__table__)
+_head = cast("Table", AuditHeadRow.__table__)
+_last_position = select(func.max(_rows.c.position)).scalar_subquery()
+_HEAD = select(_head.c.position, _head.c.seal, _head.c.begun_at, _last_position)
+_MOVE_HEAD = update(_head).values(position=bindparam("position"), seal=bindparam("seal"))
 
 
 class _SomeAreThere(Exception):
@@ -91,13 +92,13 @@ class AuditRows:
 
     def _held_head(self, sql: Session, events: Sequence[AuditEvent], patient: bool) -> Head | None:
         """The head, which nobody else gets before this transaction ends."""
-        held = _HEAD.with_for_update(of=AuditHeadRow, skip_locked=not patient)
+        held = _HEAD.with_for_update(of=_head, skip_locked=not patient)
         found = sql.execute(held).one_or_none()
         if found is None:
-            if not patient and sql.scalar(select(AuditHeadRow.id)) is not None:
+            if not patient and sql.scalar(select(_head.c.id)) is not None:
                 return None
-            sql.execute(self._dialect.insert(AuditHeadRow).on_conflict_do_nothing(), _first_head(sql, events))
-            found = sql.execute(_HEAD.with_for_update(of=AuditHeadRow)).one()
+            sql.execute(self._dialect.insert(_head).on_conflict_do_nothing(), _first_head(sql, events))
+            found = sql.execute(_HEAD.with_for_update(of=_head)).one()
         position, seal, begun_at, last = found
         # Somebody may have put the head back. The next row then stands after all others, so that it can be written,
         # and does not fit, so that everybody sees it for good.
@@ -105,15 +106,14 @@ class AuditRows:
 
     def _taking_in(self) -> Any:
         """A process of a release without a chain may have moved the same row at this moment: it is taken in."""
-        table = cast("Table", AuditRow.__table__)
-        statement = self._dialect.insert(table)
+        statement = self._dialect.insert(_rows)
         changed = {name: statement.excluded[name] for name in COLUMNS[1:]}
         if self._on_postgresql:
             # One statement with one parameter, in place of a statement for each row.
             given = func.json_to_recordset(bindparam("rows", type_=Text).cast(postgresql.JSON))
-            rows = given.table_valued(*(column(name, _unbounded(table.c[name].type)) for name in COLUMNS))
+            rows = given.table_valued(*(column(name, _unbounded(_rows.c[name].type)) for name in COLUMNS))
             statement = statement.from_select(COLUMNS, select(rows.render_derived(with_types=True)))
-        unchained = AuditRow.position.is_(None)
+        unchained = _rows.c.position.is_(None)
         taking_in = statement.on_conflict_do_update(index_elements=["id"], set_=changed, where=unchained)
         return taking_in.execution_options(preserve_rowcount=True)
 

@@ -22,7 +22,7 @@ from ..domain.ports import Handle, Stored
 from ..domain.rate_limits import Limit
 from ..domain.subjects import AccountSubject, ExternalSubject, Subject
 from .decisions import channel
-from .waiting_events import dump_event, waiting_key
+from .waiting_events import dump_event, waiting_key, waits_with_its_record
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -76,8 +76,7 @@ class RedisAuthorizationStore:
         self._clock_offset = clock_offset
         self._channel = channel(prefix)
         self._waiting_key = waiting_key(prefix)
-        # The nodes of a Cluster share no script.
-        self._is_one_node = not isinstance(client, redis.RedisCluster)
+        self._rows_wait_with_records = waits_with_its_record(client)
         self._let_wait = client.register_script(read_script("audit_wait"))
         self._create = client.register_script(read_script("authorization_create"))
         self._touch = client.register_script(read_script("authorization_touch"))
@@ -100,12 +99,12 @@ class RedisAuthorizationStore:
         spacing = int(spacing_seconds * 1000)
         keys = [self._record_key(handle), self._index_key(handle.shard, user_code_digest)]
         arguments: list[Any] = [record, spacing, lifetime, self._offset(), handle.digest, request.poller]
-        if event is not None and self._is_one_node:
+        if event is not None and self._rows_wait_with_records:
             keys, arguments = [*keys, self._waiting_key], [*arguments, *dump_event(event)]
         waiting = self._create(keys, arguments)
         if waiting is None:
             raise UserCodeTaken()
-        if event is not None and not self._is_one_node:
+        if event is not None and not self._rows_wait_with_records:
             waiting = self._let_wait([self._waiting_key], dump_event(event))
         return cast("int", waiting)
 
@@ -156,7 +155,7 @@ class RedisAuthorizationStore:
         arguments: list[Any] = [seen.version, text, spacing, sealed_answer, milliseconds, told, seen.handle.digest]
         arguments.append(secrets.token_hex(8))
         # On a Cluster they lie elsewhere: whoever records them brings them to the table.
-        if events and self._is_one_node:
+        if events and self._rows_wait_with_records:
             keys.append(self._waiting_key)
             arguments += [part for event in events for part in dump_event(event)]
         if not self._swap(keys, arguments):

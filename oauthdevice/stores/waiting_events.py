@@ -1,6 +1,7 @@
 """The audit rows that wait in Redis for the table: where they lie, and how each is written."""
 
 import orjson
+import redis
 
 from ..domain.audit import AuditEvent
 
@@ -13,3 +14,8 @@ def waiting_key(prefix: str) -> str:
 def dump_event(event: AuditEvent) -> tuple[str, bytes]:
     """Its id, and the row as JSON text."""
     return event.id, orjson.dumps(event.members())
+
+
+def waits_with_its_record(client: redis.Redis) -> bool:
+    """Whether one script writes a record and lets the audit row of that wait: the nodes of a Cluster share none."""
+    return not isinstance(client, redis.RedisCluster)

@@ -102,7 +102,7 @@ class TestAnotherProcessHoldsTheEnd:
         held.rollback()
         ledger.append(made("next"))
         assert client.hlen(KEY) == 0
-        assert chained(database) == ["first", "next", "left"]
+        assert chained(database) == ["first", "left", "next"]
 
     def test_the_end_of_a_session_looks_after_what_was_left_to_it(
         self, held: Session, ledger: AuditLedger, client: redis.Redis, database: Database
@@ -171,4 +171,4 @@ class TestWhoMovesWhatWaits:
         assert client.hlen(KEY) == 0
         assert chained(database)[100:] == ["left"]
         # Whoever else moves rows at this moment is to see it too.
-        assert client.get(f"{KEY}_left") == "left"
+        assert client.get(f"{{{KEY}}}:left") == "left"

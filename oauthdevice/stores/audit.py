@@ -46,7 +46,7 @@ class AuditLedger:
         self._client = client
         self._key = waiting_key(prefix)
         # On a Cluster, next to the rows.
-        self._left_key = f"{{{self._key}}}:left"
+        self._left_key = f"{prefix}:{{{self._key}}}:audit_left"
         self._waits_already = waits_with_its_record(client)
         self._keep = client.register_script(read_script("audit_wait"))
         self._leave = client.register_script(read_script("audit_leave"))

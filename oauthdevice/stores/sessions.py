@@ -151,9 +151,9 @@ class SQLSessionStore:
     def _mint(self, sql: SQLSession, order: NewSession) -> None:
         if isinstance(order.subject, AccountSubject):
             # Locked, so that disabling the account waits for this token and then ends it.
-            account = select(AccountRow).where(AccountRow.id == order.subject.account_id)
-            row = sql.scalars(account.with_for_update(key_share=True)).one_or_none()
-            if row is None or row.disabled_at is not None:
+            account = select(AccountRow.disabled_at).where(AccountRow.id == order.subject.account_id)
+            found = sql.execute(account.with_for_update(key_share=True)).one_or_none()
+            if found is None or found.disabled_at is not None:
                 raise AccessDenied(detail="the account is not active")
         former = None
         if order.device_key is not None:

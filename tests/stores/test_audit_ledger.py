@@ -171,4 +171,4 @@ class TestWhoMovesWhatWaits:
         assert client.hlen(KEY) == 0
         assert chained(database)[100:] == ["left"]
         # Whoever else moves rows at this moment is to see it too.
-        assert client.get(f"{{{KEY}}}:left") == "left"
+        assert client.get(f"oauthdevice:{{{KEY}}}:audit_left") == "left"

@@ -170,7 +170,10 @@ class AuditStore(Protocol):
     """Audit rows."""
 
     def append(self, event: AuditEvent, *, waits: bool = False) -> None:
-        """A row now; while the database is away, once it is back. `waits`: another store lets it wait already."""
+        """A row, now or by whoever moves rows at this moment; while the database is away, once it is back.
+
+        `waits`: another store lets it wait already.
+        """
 
     def defer(self, event: AuditEvent) -> None:
         """A row soon, without waiting for the database."""

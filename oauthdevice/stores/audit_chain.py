@@ -54,7 +54,7 @@ class AuditRows:
         try:
             return self._add(events, patient)
         except _SomeAreThere:
-            # Rare: a process died after it had moved rows, and before it forgot that they wait.
+            # Who moved them has not yet forgotten that they wait, or died before it did.
             return self._add(events, patient, look=True)
 
     def add_within(self, sql: Session, event: AuditEvent) -> None:

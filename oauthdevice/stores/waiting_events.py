@@ -17,5 +17,5 @@ def dump_event(event: AuditEvent) -> tuple[str, bytes]:
 
 
 def waits_with_its_record(client: redis.Redis) -> bool:
-    """Whether one script writes a record and lets the audit row of that wait: the nodes of a Cluster share none."""
+    """Whether the script that writes a record lets its audit row wait as well: on a Cluster they lie on two nodes."""
     return not isinstance(client, redis.RedisCluster)

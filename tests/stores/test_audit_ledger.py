@@ -4,28 +4,33 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import cast
 
 import pytest
 import redis
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from oauthdevice.domain.audit import Audit, AuditEvent
 from oauthdevice.domain.audit_chain import Chain
 from oauthdevice.domain.audit_proof import AuditProof
+from oauthdevice.domain.errors import StoreUnavailable
 from oauthdevice.domain.webhooks import Subscription
 from oauthdevice.metrics import Meter
-from oauthdevice.stores.audit import AuditLedger
+from oauthdevice.stores.audit import BATCHES_MAX, AuditLedger
 from oauthdevice.stores.audit_chain import AuditRows
 from oauthdevice.stores.connections import connect
 from oauthdevice.stores.models import AuditHeadRow
 from oauthdevice.stores.sql import Database, create_database
+from oauthdevice.stores.waiting_events import dump_event
+from oauthdevice.stores.waiting_rows import BATCH, WaitingRows
 
 from ..factories import SECRET
 from ..servers import RedisServer
 
 KEY = "oauthdevice:audit"
 LEDGERS, THREADS, EACH = 2, 8, 15
+BURSTS = 100
 
 
 def made(name: str) -> AuditEvent:
@@ -81,6 +86,42 @@ def test_each_is_in_the_chain_once_when_all_are_done(database: Database, client:
     assert sorted(chained(database)) == sorted(expected)
 
 
+def test_none_is_left_behind_by_ends_of_sessions(database: Database, client: redis.Redis) -> None:
+    """Each holds the end in a transaction of its own, and appends nothing afterwards."""
+    own = [create_database(database.engine.url.render_as_string(hide_password=False)) for _ in range(LEDGERS)]
+    ledgers = [ledger_of(one, client) for one in own]
+
+    def append(number: int, name: str) -> None:
+        barrier.wait()
+        for turn in range(2):
+            ledgers[number].append(made(f"{name}-{turn}"))
+
+    def end(number: int, name: str) -> None:
+        audit = Audit(ledgers[number], lambda: datetime.now(UTC), Meter())
+        barrier.wait()
+        for turn in range(2):
+            with own[number].write() as sql:
+                event = made(f"{name}-{turn}")
+                AuditRows(own[number], Chain([SECRET]), Subscription()).add_within(sql, event)
+            audit.stored(event)
+
+    for burst in range(BURSTS):
+        barrier = threading.Barrier(6)
+        threads = [
+            threading.Thread(target=todo, args=[number % LEDGERS, f"{burst}-{todo.__name__}-{number}"])
+            for number in range(3)
+            for todo in (append, end)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert client.hkeys(KEY) == [], burst
+    for one in own:
+        one.engine.dispose()
+    assert len(chained(database)) == BURSTS * 6 * 2
+
+
 class TestAnotherProcessHoldsTheEnd:
     """On PostgreSQL. On SQLite whoever writes waits, for a row as for anything else."""
 
@@ -134,6 +175,66 @@ class TestAnotherProcessHoldsTheEnd:
             ending.join()
         assert chained(database) == ["first", "waited"]
 
+    def test_a_full_redis_takes_no_mark_and_the_row_waits_for_it(
+        self, held: Session, database: Database, own_redis_server: RedisServer
+    ) -> None:
+        with connect(own_redis_server.url) as client:
+            client.hset(KEY, *dump_event(one := made("waits already")))
+            client.config_set("maxmemory", 1)
+            ending = threading.Timer(0.2, held.rollback)
+            ending.start()
+            ledger_of(database, client).append(one, waits=True)
+            ending.join()
+            assert client.hlen(KEY) == 0
+        assert chained(database) == ["first", "waits already"]
+
+
+class TestTheTable:
+    def test_takes_none_for_a_while_and_they_wait(
+        self, ledger: AuditLedger, client: redis.Redis, database: Database
+    ) -> None:
+        """As where a release runs whose migration does not."""
+        with database.write() as sql:
+            sql.execute(text("ALTER TABLE audit_events RENAME COLUMN reason TO why"))
+        try:
+            ledger.append(made("first"))
+            ledger.defer(made("second"))
+            assert sorted(client.hkeys(KEY)) == ["first", "second"]
+            with pytest.raises(StoreUnavailable):
+                ledger.settle()
+        finally:
+            with database.write() as sql:
+                sql.execute(text("ALTER TABLE audit_events RENAME COLUMN why TO reason"))
+        ledger.append(made("third"))
+        assert client.hlen(KEY) == 0
+        assert chained(database) == ["first", "second", "third"]
+
+    def test_was_away_for_long_and_no_request_moves_all_that_waits(
+        self, ledger: AuditLedger, client: redis.Redis, database: Database
+    ) -> None:
+        many = [made(str(number)) for number in range(BATCHES_MAX * BATCH * 3 // 2)]
+        client.hset(KEY, mapping=dict(map(dump_event, many)))
+        ledger.append(made("next"))
+        left = cast("int", client.hlen(KEY))
+        assert len(many) // 4 < left < len(many) // 2
+        ledger.settle()
+        assert client.hlen(KEY) == 0
+        assert len(chained(database)) == len(many) + 1
+
+
+def test_who_found_redis_away_looks_after_what_was_left_meanwhile(
+    ledger: AuditLedger, client: redis.Redis, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(waiting: WaitingRows, event: AuditEvent) -> int:
+        client.hset(KEY, *dump_event(made("of another")))
+        waiting.mark()
+        raise StoreUnavailable(detail="away for a moment")
+
+    monkeypatch.setattr(WaitingRows, "add", away)
+    ledger.append(made("own"))
+    assert client.hlen(KEY) == 0
+    assert chained(database) == ["own", "of another"]
+
 
 class TestWhoMovesWhatWaits:
     """A request that moves rows moves what waited when it began, whatever others go on adding."""
@@ -171,4 +272,4 @@ class TestWhoMovesWhatWaits:
         assert client.hlen(KEY) == 0
         assert chained(database)[100:] == ["left"]
         # Whoever else moves rows at this moment is to see it too.
-        assert client.get(f"oauthdevice:{{{KEY}}}:audit_left") == "left"
+        assert client.get(f"oauthdevice:{{{KEY}}}:audit_mark") == "1"

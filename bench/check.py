@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.servers import free_port
+from tests.ports import free_port
 
 from .contenders import Place, Request
 from .ours import Ours, device_codes, poll, services_at

@@ -26,7 +26,8 @@ from oauthdevice.domain.device_flow import Started, StartRequest
 from oauthdevice.domain.subjects import Account
 from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 from oauthdevice.wiring import Services
-from tests.servers import free_port, running_postgresql
+from tests.ports import free_port
+from tests.servers import running_postgresql
 
 from .contenders import FORM, Command, Place
 from .ours import ADDRESS, API, EMAIL, Ours, ini, services_at

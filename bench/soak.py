@@ -23,7 +23,8 @@ from typing import Any
 import redis
 
 from oauthdevice.domain.subjects import Account
-from tests.servers import free_port, running_postgresql
+from tests.ports import free_port
+from tests.servers import running_postgresql
 
 from .contenders import Place
 from .crowd import Crowd, Seen

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import redis
 from cornice.service import clear_services
+from hypothesis import HealthCheck, settings
 from sqlalchemy import create_engine, text
 
 from oauthdevice.stores.connections import EMBEDDED
@@ -47,6 +48,10 @@ ABOUT_HTTP = {
 
 # Their stories are about programs that speak HTTP with a server.
 TOOLS = {"cli", "conformance"}
+
+# How long an example takes is a matter of what else the machine does.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

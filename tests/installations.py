@@ -74,9 +74,10 @@ class Server:
         return self._log.read_text()
 
     def _is_up(self) -> bool:
+        # Where the socket is there before the program, whoever comes waits.
         try:
             return requests.get(f"{self.url}/.well-known/oauth-authorization-server", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def _is_dead(self) -> bool:

@@ -12,7 +12,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from .certificates import self_signed
-from .servers import free_port
+from .ports import free_port
 
 USER, PASSWORD = "oauth device", "p@ss/word"
 

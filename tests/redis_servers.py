@@ -5,7 +5,6 @@ None listens on a fixed port or keeps anything on disk, and each ends with the t
 
 import contextlib
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from itertools import pairwise
@@ -13,22 +12,13 @@ from pathlib import Path
 from typing import TypeVar
 
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from .servers import free_port, wait_until
+from .ports import HOST, free_port
+from .servers import wait_until
 
-HOST = "127.0.0.1"
 SLOTS = 16384
-# A node of a Cluster listens here too, so many ports above.
-BUS = 10_000
-
-
-def free_cluster_port() -> int:
-    """A port whose bus port exists, and nobody listened on either a moment ago."""
-    while True:
-        port = free_port()
-        with contextlib.suppress(OSError, OverflowError), socket.socket() as probe:
-            probe.bind((HOST, port + BUS))
-            return port
 
 
 class Node:
@@ -36,7 +26,8 @@ class Node:
 
     def __init__(self, folder: Path, port: int, *options: str) -> None:
         self.port = port
-        self.client = redis.Redis(HOST, port, socket_timeout=5, decode_responses=True)
+        # Whoever waits for it asks again, and sooner.
+        self.client = redis.Redis(HOST, port, socket_timeout=5, decode_responses=True, retry=Retry(NoBackoff(), 0))
         self._log = folder / f"{port}.log"
         self._command = ["redis-server", *options, "--port", str(port), "--bind", HOST, "--dir", str(folder)]
         self._process: subprocess.Popen[bytes] | None = None
@@ -110,7 +101,7 @@ class RedisCluster:
         )
         self.nodes: list[Node] = []
         for _ in range(self.MASTERS * (1 + replicas)):
-            port = free_cluster_port()
+            port = free_port()
             self.nodes.append(Node(folder, port, *self._options, "--cluster-config-file", f"{port}.nodes"))
 
     @property
@@ -211,7 +202,7 @@ class RedisSentinels:
             settings.write_text(
                 f"sentinel monitor {self.NAME} {HOST} {self.servers[0].port} 2\n"
                 f"sentinel down-after-milliseconds {self.NAME} {down_after_milliseconds}\n"
-                f"sentinel failover-timeout {self.NAME} 10000\n"
+                f"sentinel failover-timeout {self.NAME} 3000\n"
                 f"sentinel parallel-syncs {self.NAME} 2\n",
                 "utf-8",
             )

@@ -25,13 +25,6 @@ from waitress.server import create_server
 CHECKOUT = Path(__file__).parent.parent
 
 
-def free_port() -> int:
-    """A port of the loopback interface that nobody listened on a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
 class RedisServer:
     """A redis-server on a unix socket in `folder`, and on 6379 of `address` where there is one.
 

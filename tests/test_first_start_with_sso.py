@@ -11,7 +11,8 @@ import pytest
 import requests
 
 from .installations import BIN, Server, account, ask, copy_checkout, poll
-from .servers import free_port, wait_until
+from .ports import free_port
+from .servers import wait_until
 
 
 def recipe(server: Server) -> str:
@@ -57,7 +58,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def answers(url: str) -> bool:
     try:
         return requests.get(url, timeout=5).ok
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 

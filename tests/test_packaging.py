@@ -17,7 +17,7 @@ import requests
 
 from .factories import CODE
 from .installations import Server, copy_checkout
-from .servers import free_port
+from .ports import free_port
 
 # Where the wheel has what a checkout has elsewhere.
 INSIDE = {"oauthdevice": "oauthdevice", **{name: f"oauthdevice/{name}" for name in ("templates", "static", "locales")}}

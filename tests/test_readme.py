@@ -19,7 +19,7 @@ def test_the_python_example_signs_in(make_live: WorldMaker, tmp_path: Path) -> N
     script = tmp_path / "example.py"
     script.write_text(example.replace("http://localhost:6543", world.settings.public_url))
     with subprocess.Popen([sys.executable, "-u", script], stdout=subprocess.PIPE, text=True) as process:
-        watchdog = threading.Timer(30, process.kill)
+        watchdog = threading.Timer(60, process.kill)
         watchdog.start()
         assert process.stdout is not None
         told = re.fullmatch(r"Open (\S+/device) and enter (\S+)\n", process.stdout.readline())

@@ -16,7 +16,8 @@ from typing import Any
 import httpx
 import redis
 
-from tests.servers import free_port, running_postgresql, wait_until
+from tests.ports import free_port
+from tests.servers import running_postgresql, wait_until
 
 from ..contenders import Contender, Place, Request, Work
 from .django_oauth_toolkit import DjangoOAuthToolkit

@@ -25,6 +25,7 @@ from playwright.sync_api import (
 
 from ..conftest import WorldMaker
 from ..factories import PASSWORD, SSO_COMPLETE, World
+from ..ports import free_port
 from ..scripted_providers import CLIENT_ID, CLIENT_SECRET
 from ..servers import CHECKOUT
 
@@ -38,6 +39,7 @@ ARGUMENTS = [
     "--disable-sync",
 ]
 TIMEOUT_MILLISECONDS = 10_000
+expect.set_options(timeout=TIMEOUT_MILLISECONDS)
 
 
 @contextmanager
@@ -173,6 +175,8 @@ class Visitor:
     def sees(self, heading: str | re.Pattern[str]) -> None:
         """Fails unless the page comes to this main heading, alone at its level."""
         expect(self.page.get_by_role("heading", level=1)).to_have_text(heading)
+        # It is there before its style is and its scripts have run.
+        self.page.wait_for_load_state()
 
 
 @pytest.fixture
@@ -198,7 +202,7 @@ class OIDCProvider:
 
     def __init__(self, log: Path) -> None:
         self._log = log
-        self._port = 0
+        self._port = free_port()
         self._client: dict[str, str] = {}
         self._process: subprocess.Popen[str] | None = None
 
@@ -219,7 +223,7 @@ class OIDCProvider:
             self._process = subprocess.Popen(
                 command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True
             )
-        self._port = int(self._answer())
+        assert int(self._answer()) == self._port
         if self._client:
             self._tell(self._client)
 
@@ -280,12 +284,12 @@ EnterpriseMaker = Callable[..., World]
 
 @pytest.fixture
 def make_enterprise(make_live: WorldMaker, tmp_path: Path, oidc_provider: OIDCProvider) -> EnterpriseMaker:
-    """Makes a server with these identity providers. The real one serves it; none has more than a second to answer."""
+    """Makes a server with these identity providers. The real one serves it."""
 
-    def maker(*sections: str) -> World:
+    def maker(*sections: str, **options: str) -> World:
         ini = tmp_path / "enterprise.ini"
         ini.write_text("\n".join(sections), "utf-8")
-        world = make_live(edition="enterprise", ini_file=str(ini), sso_timeout_seconds="1")
+        world = make_live(edition="enterprise", ini_file=str(ini), **options)
         oidc_provider.serve(world.settings.public_url + SSO_COMPLETE)
         return world
 

@@ -108,7 +108,8 @@ class TestTheTimeThatIsLeft:
     def test_is_the_servers_where_the_clocks_differ(self, live: World, visitor: Visitor, watch: Watch) -> None:
         open_consent(live, visitor)
         live.clock.pass_seconds(400)
-        visitor.page.clock.run_for(31_000)
+        with visitor.page.expect_response(f"**{LOOKUP}"):
+            visitor.page.clock.run_for(31_000)
         assert lookups(watch) == 1
         expect(visitor.page.get_by_role("timer")).to_have_text(re.compile("in 8 minutes"))
 
@@ -180,7 +181,8 @@ class TestACodeThatDies:
     ) -> None:
         user_code = open_consent(live, visitor)
         sent: list[Request] = []
-        visitor.page.on("request", lambda one: sent.append(one))  # noqa: PLW0108  Playwright marks what it calls
+        # Not what the browser itself loads.
+        visitor.page.on("request", lambda one: sent.append(one) if one.resource_type == "fetch" else None)
         time_passes(live, visitor.page, 300)
         assert [one.post_data for one in sent] == [f"user_code={user_code}"] * 3
         assert [one.header_value("cookie") for one in sent] == [None] * 3
@@ -192,10 +194,12 @@ class TestACodeThatDies:
     def test_is_no_alarm_where_the_server_cannot_tell(self, live: World, visitor: Visitor, watch: Watch) -> None:
         open_consent(live, visitor)
         visitor.page.route(f"**{LOOKUP}", lambda route: route.abort())
-        visitor.page.clock.run_for(31_000)
+        with visitor.page.expect_event("requestfailed", lambda one: one.url.endswith(LOOKUP)):
+            visitor.page.clock.run_for(31_000)
         visitor.page.unroute(f"**{LOOKUP}")
         say_nothing(visitor.page)
-        visitor.page.clock.run_for(61_000)
+        with visitor.page.expect_event("requestfinished", lambda one: one.url.endswith(LOOKUP)):
+            visitor.page.clock.run_for(61_000)
         expect(visitor.page.get_by_role("alert")).to_have_count(0)
         expect(visitor.button("Allow")).to_be_enabled()
         assert lookups(watch) == 2

@@ -121,6 +121,7 @@ class TestFromRightToLeft:
         keyboard.type(PASSWORD)
         keyboard.press("Enter")
         expect(page).to_have_url(re.compile("/device/consent$"))
+        page.wait_for_load_state()
         self.is_arabic(page)
         allow = page.locator("button[value=approve]")
         for _ in range(20):
@@ -145,6 +146,7 @@ class TestFromRightToLeft:
         page.locator("#password").fill(PASSWORD)
         page.keyboard.press("Enter")
         expect(page).to_have_url(re.compile("/device/consent$"))
+        page.wait_for_load_state()
         deny, allow = (page.locator(f"button[value={name}]").bounding_box() for name in ("deny", "approve"))
         assert deny is not None
         assert allow is not None

@@ -366,6 +366,7 @@ class TestScriptsAddComfort:
     def test_a_double_click_on_allow_approves_once(self, live: World, visit: VisitorMaker, watch: Watch) -> None:
         visitor, device = visit(), live.device().ask()
         visitor.open(device.user_code)
+        visitor.sees(CONSENT)
         visitor.button("Allow").dblclick()
         visitor.sees(APPROVED)
         assert watch.posts.count("/device/consent") == 1

@@ -15,8 +15,8 @@ from webob import Request, Response
 from oauthdevice.domain.sso import APPROVAL_SECONDS
 
 from ..factories import API, SSO_COMPLETE, SSO_INITIATE, World
+from ..ports import free_port
 from ..scripted_providers import ScriptedProvider, running
-from ..servers import free_port
 from .axe import problems_in_every_light
 from .conftest import EnterpriseMaker, OIDCProvider, Stranger, Watch, section
 from .test_person_approves import CONSENT, DENIED, row
@@ -199,8 +199,8 @@ class TestTheProviderIsSlow:
 
     @pytest.fixture
     def live(self, make_enterprise: EnterpriseMaker, provider: ScriptedProvider) -> World:
-        """A server whose only identity provider answers when a test lets it."""
-        return make_enterprise(section("corp", provider.url))
+        """A server whose only identity provider answers when a test lets it, and has a second to."""
+        return make_enterprise(section("corp", provider.url), sso_timeout_seconds="1")
 
     def test_each_way_ends_in_a_page_after_a_second(
         self, live: World, stranger: Stranger, provider: ScriptedProvider, watch: Watch

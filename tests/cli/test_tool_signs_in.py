@@ -1,5 +1,6 @@
 """`oauthdevice login` as a process: what is printed and when, how it ends, with which exit status."""
 
+import codecs
 import fcntl
 import json
 import os
@@ -15,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from ..factories import World
+from ..ports import free_port
 from .conftest import PROGRAM, Tool
 
 
@@ -90,9 +92,7 @@ class TestTheEnd:
         assert (status, told[1]["error"]) == (4, "expired_token")
 
     def test_no_server_is_6(self, tool: Tool) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            port = closed.getsockname()[1]
-        done = tool.run("login", "--host", f"127.0.0.1:{port}")
+        done = tool.run("login", "--host", f"127.0.0.1:{free_port()}")
         assert done.returncode == 6
         assert done.stderr.splitlines()[0] == "oauthdevice: no connection to the server; trying again in 1 s"
         assert done.stderr.splitlines()[-1].startswith("oauthdevice: The server cannot be reached: no connection")
@@ -234,10 +234,10 @@ def _own_terminal(terminal: int) -> None:
 
 
 def _read_until(main: int, text: str) -> str:
-    seen = ""
+    seen, decoder = "", codecs.getincrementaldecoder("utf-8")()
     deadline = time.monotonic() + 60
     while text not in seen:
         readable, _, _ = select.select([main], [], [], max(0, deadline - time.monotonic()))
         assert readable, seen
-        seen += os.read(main, 4096).decode()
+        seen += decoder.decode(os.read(main, 4096))
     return seen

@@ -12,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 from ..installations import Server, Visitor, ask, copy_checkout, poll
-from ..servers import CHECKOUT, free_port, wait_until
+from ..ports import free_port
+from ..servers import CHECKOUT, wait_until
 
 COLUMNS, LINES = 80, 38
 TARGET = CHECKOUT / "docs" / "cli-walk.txt"
@@ -52,11 +53,18 @@ class Terminal:
 
     def wait_for(self, pattern: str) -> str:
         """The screen, once it shows this."""
+        seen = ""
+
+        def shows() -> bool:
+            nonlocal seen
+            seen = self.screen
+            return bool(re.search(pattern, seen, re.MULTILINE))
+
         try:
-            wait_until(lambda: re.search(pattern, self.screen, re.MULTILINE), pattern)
+            wait_until(shows, pattern)
         except TimeoutError as error:
-            raise TimeoutError(f"{error} on this screen:\n{self.screen}") from error
-        return self.screen
+            raise TimeoutError(f"{error} on this screen:\n{seen}") from error
+        return seen
 
     def run(self, command: str, shown: str) -> None:
         """Until the next prompt, which comes after what is to be shown."""

@@ -18,7 +18,8 @@ from oauthdevice.conformance.catalogue import REQUIREMENTS
 
 from ..conftest import WorldMaker
 from ..factories import PASSWORD, World
-from ..servers import CHECKOUT, free_port
+from ..ports import free_port
+from ..servers import CHECKOUT
 from .conftest import API, CLIENTS, SCOPE, UNLIMITED
 
 PROGRAM = (sys.executable, "-m", "oauthdevice.conformance")

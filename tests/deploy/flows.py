@@ -1,8 +1,6 @@
 """Devices that are signed in over HTTP, without an end, while the servers around them stop and start."""
 
 import itertools
-import random
-import socket
 import threading
 from collections import Counter
 from collections.abc import Iterator
@@ -30,15 +28,6 @@ OPTIONS = "\n".join(
         *(f"oauthdevice.limit.{name} = off" for name in ("code", "decide", "guesses", "lookup", "token_unknown")),
     ]
 )
-
-
-def steady_port() -> int:
-    """A port that stays free while nobody listens on it: the system gives it to no client."""
-    while True:
-        port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)):
-                return port
 
 
 class Balancer(httpx.BaseTransport):

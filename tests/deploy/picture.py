@@ -37,8 +37,9 @@ from ..factories import (
     make_world,
 )
 from ..installations import Visitor
+from ..ports import free_port
 from ..scripted_providers import CLIENT_ID, CLIENT_SECRET, ScriptedProvider, running
-from ..servers import CHECKOUT, RedisServer, free_port, running_postgresql, wait_until
+from ..servers import CHECKOUT, RedisServer, running_postgresql, wait_until
 from .production import ProductionServer
 
 SCRAPE_SECONDS = 5
@@ -249,7 +250,7 @@ def knows_its_target(url: str) -> bool:
     """It listens a little earlier."""
     try:
         answer = requests.get(f"{url}/api/v1/targets", timeout=5)
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
     return answer.ok and bool(answer.json()["data"]["activeTargets"])
 

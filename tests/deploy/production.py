@@ -7,7 +7,8 @@ from pathlib import Path
 
 from ..factories import SECRET
 from ..installations import BIN, Server
-from ..servers import CHECKOUT, free_port, wait_until
+from ..ports import free_port
+from ..servers import CHECKOUT, wait_until
 
 INI = CHECKOUT / "production.ini"
 

@@ -12,7 +12,8 @@ import pytest
 from oauthdevice.stores.migrate import upgrade
 
 from ..factories import CODE, PASSWORD, unique_name
-from ..servers import PostgreSQLServer, RedisServer, free_port
+from ..ports import free_port
+from ..servers import PostgreSQLServer, RedisServer
 from .production import ProductionServer
 from .proxies import (
     BROWSER,

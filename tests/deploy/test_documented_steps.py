@@ -13,7 +13,8 @@ import requests
 
 from ..factories import PASSWORD, unique_name
 from ..installations import BIN, copy_checkout
-from ..servers import CHECKOUT, PostgreSQLServer, RedisServer, free_port, wait_until
+from ..ports import free_port
+from ..servers import CHECKOUT, PostgreSQLServer, RedisServer, wait_until
 from .proxies import BROWSER, DEVICE, Caller, make_certificate, nginx_command, running, sign_in_a_device
 
 OPERATING = (CHECKOUT / "docs" / "operating.md").read_text("utf-8")
@@ -99,12 +100,7 @@ def test_each_step_does_what_it_says(machine: Machine) -> None:
         process = subprocess.Popen(["sh", "-c", command], env=machine.environ, stdout=log, stderr=log)
     try:
         certificate = machine.folder / "fullchain.pem"
-        ready = f"{url}/readyz"
-        wait_until(
-            lambda: requests.get(ready, verify=str(certificate), timeout=10).ok,
-            "the server",
-            lambda: bool(process.poll()),
-        )
+        wait_until(lambda: is_ready(url, certificate), "the server", lambda: bool(process.poll()))
         with Caller(DEVICE, certificate, url) as device, Caller(BROWSER, certificate, url) as browser:
             browser.sign_in(EMAIL, PASSWORD)
             page, token = sign_in_a_device(device, browser, url)
@@ -116,6 +112,13 @@ def test_each_step_does_what_it_says(machine: Machine) -> None:
         process.send_signal(signal.SIGTERM)
         status = process.wait(60)
     assert status == 0
+
+
+def is_ready(url: str, certificate: Path) -> bool:
+    try:
+        return requests.get(f"{url}/readyz", verify=str(certificate), timeout=10).ok
+    except requests.RequestException:
+        return False
 
 
 def test_the_secrets_are_for_the_owner_alone_and_the_settings_hold_none(machine: Machine) -> None:

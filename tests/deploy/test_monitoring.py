@@ -11,8 +11,9 @@ import pytest
 
 from ..conftest import WorldMaker
 from ..factories import Stranger, World
+from ..ports import free_port
 from ..scripted_providers import ScriptedProvider
-from ..servers import CHECKOUT, free_port
+from ..servers import CHECKOUT
 from .picture import prometheus
 
 RULES = CHECKOUT / "deploy/prometheus/alerts.yml"

@@ -21,8 +21,9 @@ from oauthdevice.stores.sql import create_database
 
 from ..factories import API, APPROVE, CODE, PASSWORD, TOKEN, unique_name
 from ..installations import Server
+from ..ports import free_port
 from ..servers import CHECKOUT, PostgreSQLServer, RedisServer, wait_until
-from .flows import OPTIONS, Balancer, Flows, steady_port
+from .flows import OPTIONS, Balancer, Flows
 from .production import ProductionServer
 from .proxies import CLIENT, Browser
 from .releases import OldServer, Release, install_old_release
@@ -36,7 +37,7 @@ class Site:
 
     def __init__(self, folder: Path, release: Release, database_url: str, redis_url: str) -> None:
         self.database_url = database_url
-        self.ports = (steady_port(), steady_port())
+        self.ports = (free_port(), free_port())
         self.url = f"http://127.0.0.1:{self.ports[0]}"
         options = f"{OPTIONS}\noauthdevice.redis_prefix = {unique_name('site')}"
         self.old: list[Server] = []
@@ -62,7 +63,7 @@ class Site:
         """Step 4 on one machine, to the moment at which it is the turn of the next."""
         before.stop()
         after.start()
-        wait_until(lambda: httpx.get(f"{after.url}/readyz").status_code == 200, "the release to be ready")
+        wait_until(lambda: httpx.get(f"{after.url}/readyz", timeout=30).status_code == 200, "the release to be ready")
 
     @contextmanager
     def person(self) -> Iterator[Browser]:
@@ -314,5 +315,5 @@ def test_both_start_and_serve_on_the_wider_tables_of_a_release_to_come(
     for url in (one, other):
         token = token_of(browser, url)
         assert refresh(browser, url, token["refresh_token"]).status_code == 200
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert httpx.get(f"{url}/readyz", timeout=30).status_code == 200
     site.execute("SELECT of_tomorrow FROM sessions", "SELECT * FROM tomorrow")

@@ -21,7 +21,8 @@ from oauthdevice.stores.migrate import upgrade
 
 from ..crowds import UNLIMITED
 from ..factories import APPROVE, CODE, PASSWORD, TOKEN, World, make_world, unique_name
-from ..servers import RedisServer, free_port, running_postgresql, wait_until
+from ..ports import free_port
+from ..servers import RedisServer, running_postgresql, wait_until
 from .hosts import Host, running_lan
 from .production import ProductionServer
 from .proxies import BROWSER, CLIENT, DEVICE, Caller, changed, make_certificate, nginx_command, running

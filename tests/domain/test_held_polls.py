@@ -44,8 +44,9 @@ class Poll:
             for _ in turns:
                 with self._turn:
                     self._turns += 1
+                    enough = self.enough
                     self._turn.notify_all()
-                if self.enough:
+                if enough:
                     break
         return self._turns
 

@@ -228,8 +228,10 @@ class DeviceGrant(RuleBasedStateMachine):
         assert error == ""
         assert found.valid in {code.state == "pending" and not expired for expired in code.expired(now)}
         if found.valid:
-            passed = (now.latest - code.asked.earliest).total_seconds()
-            assert abs(LIFETIME_SECONDS - passed - found.expires_in_remaining) <= 1.5
+            least = LIFETIME_SECONDS - (now.latest - code.asked.earliest).total_seconds()
+            most = LIFETIME_SECONDS - (now.earliest - code.asked.latest).total_seconds()
+            # It is rounded to whole seconds.
+            assert least - 1 <= found.expires_in_remaining <= most + 1
             assert found.client_id == TOOL
 
     def decide(self, code: Code, account: int, verb: str, state: str) -> None:

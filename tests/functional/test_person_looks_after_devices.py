@@ -130,8 +130,9 @@ class TestTheList:
 class TestADevice:
     def test_tells_all_that_is_known(self, world: World, ada: Person) -> None:
         let_in(world, ada, device_label="laptop", scope="apps:run workspace:read")
+        world.clock.pass_seconds(120)
         told = text_of(open_device(ada))
-        assert told.startswith("Calls itself laptop App difyctl Device Calls itself laptop Allowed 1 second ago (")
+        assert told.startswith("Calls itself laptop App difyctl Device Calls itself laptop Allowed 2 minutes ago (")
         assert "Last used Never used From Address 192.0.2.7 Your network now" in told
         assert "What it may do Run apps See your workspaces Signed in until" in told
         assert re.search(

@@ -12,7 +12,8 @@ import pytest
 
 from ..factories import DENY, PASSWORD, SECRET, World
 from ..installations import Visitor, account, ask, poll
-from ..servers import ServerProcess, free_port
+from ..ports import free_port
+from ..servers import ServerProcess
 
 INI = """
 [app:main]

@@ -20,7 +20,8 @@ from oauthdevice.stores.token_cache import RedisTokenCache
 
 from ..conftest import WorldMaker
 from ..factories import API, SECRET, World, audit_rows
-from ..servers import CHECKOUT, ServerProcess, free_port
+from ..ports import free_port
+from ..servers import CHECKOUT, ServerProcess
 
 TRIES = 1000
 RACES = 150

@@ -24,7 +24,8 @@ from oauthdevice.domain.token_endpoint import DEVICE_GRANT
 from ..crashing_server import CALLS, DIE, store_methods
 from ..factories import API, SECRET, TOKEN, World, keys_in, make_world
 from ..installations import BIN
-from ..servers import CHECKOUT, RedisServer, free_port, wait_until
+from ..ports import free_port
+from ..servers import CHECKOUT, RedisServer, wait_until
 
 INI = """
 [app:main]
@@ -68,7 +69,7 @@ class Mortal:
     def _is_up(self) -> bool:
         try:
             return requests.get(f"{self.url}/healthz", timeout=5).ok
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
 
     def poll(self, code: "Code") -> requests.Response:

@@ -22,7 +22,8 @@ from ..certificates import self_signed
 from ..conftest import WorldMaker
 from ..factories import PASSWORD, SECRET, World
 from ..installations import BIN, WARNINGS
-from ..servers import free_port, wait_until
+from ..ports import free_port
+from ..servers import wait_until
 from ..webhook_receivers import WEBHOOK_SECRET, Receiver, running_receiver
 
 INI = f"""

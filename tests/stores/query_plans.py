@@ -99,6 +99,7 @@ def fill(database: Database, rows: int, now: datetime) -> None:
     given = {"rows": rows, "each": SESSIONS_OF_AN_ACCOUNT, "now": now}
     spans = {"span": timedelta(days=DAYS), "lifetime": timedelta(days=LIFETIME_DAYS)}
     with database.engine.begin() as sql:
+        sql.execute(text("SET LOCAL statement_timeout = 0"))
         for statement in FILL:
             known = {name: value for name, value in {**given, **spans}.items() if f":{name}" in statement}
             sql.execute(text(statement), known)

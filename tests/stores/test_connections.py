@@ -21,8 +21,9 @@ from oauthdevice.stores.sql import create_database
 from oauthdevice.values import redis_url as checked
 
 from ..factories import Clock
-from ..redis_servers import HOST, Node, RedisCluster, RedisSentinels, free_cluster_port, running_together
-from ..servers import free_port, wait_until
+from ..ports import HOST, free_port
+from ..redis_servers import Node, RedisCluster, RedisSentinels, running_together
+from ..servers import wait_until
 
 PASSWORD = "a%20b%40c%2Fd"
 
@@ -178,7 +179,7 @@ class TestWhatTimedOut:
     @pytest.fixture
     def node(self, tmp_path: Path) -> Iterator[Node]:
         """A Cluster of one."""
-        node = Node(tmp_path, free_cluster_port(), "--save", "", "--cluster-enabled", "yes")
+        node = Node(tmp_path, free_port(), "--save", "", "--cluster-enabled", "yes")
         node.start()
         node.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         wait_until(lambda: node.cluster_info().get("cluster_state") == "ok", "the cluster of one")
@@ -232,12 +233,10 @@ class TestTLS:
     @pytest.fixture
     def tls_node(self, tmp_path: Path, certificate: Path) -> Iterator[Node]:
         """A Cluster of one, whose every slot is here, and which speaks TLS alone on a second port."""
-        port = free_cluster_port()
+        port = free_port()
         tls = ("--tls-port", str(port), "--tls-cert-file", str(certificate), "--tls-auth-clients", "no")
         tls += ("--tls-key-file", str(certificate.with_suffix(".key")), "--tls-ca-cert-file", str(certificate))
-        node = Node(
-            tmp_path, free_cluster_port(), "--save", "", "--cluster-enabled", "yes", "--tls-cluster", "yes", *tls
-        )
+        node = Node(tmp_path, free_port(), "--save", "", "--cluster-enabled", "yes", "--tls-cluster", "yes", *tls)
         node.start()
         node.client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
         wait_until(lambda: node.cluster_info().get("cluster_state") == "ok", "the cluster of one")

@@ -10,7 +10,7 @@ LOCK = text("LOCK TABLE accounts")
 
 
 def test_a_transaction_that_says_nothing_more_is_ended(postgresql_url: str) -> None:
-    silent, waiting = create_database(postgresql_url, statement_timeout_seconds=1), create_database(postgresql_url)
+    silent, waiting = create_database(postgresql_url, statement_timeout_seconds=2), create_database(postgresql_url)
 
     def fall_silent() -> None:
         with silent.write() as sql:

@@ -38,7 +38,7 @@ def install_old_release(folder: Path) -> Release:
         archive.extractall(release.source, filter="data")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     # What it needs is what the new one needs, and is here.
-    options = ["--no-deps", "--no-build-isolation", "--target", release.site]
+    options = ["--no-deps", "--target", release.site]
     subprocess.run([*pip, "install", *options, release.source], check=True)
     return release
 

@@ -86,7 +86,8 @@ class Code:
             return told
         if self.consumed is not None:
             lapsed = over(REDELIVERY_SECONDS, self.consumed, now, MOVED_SECONDS)
-            return told | {"invalid_grant" if one else "the token" for one in lapsed}
+            # What has ended is not told again.
+            return told | {"invalid_grant" if one or not self.live else "the token" for one in lapsed}
         if True in self.expired(now):
             told.add("expired_token")
         if self.expired(now) == {True}:

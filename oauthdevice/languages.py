@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlencode
 
 from babel.dates import format_date, format_time, format_timedelta, get_timezone
 from babel.messages.catalog import Catalog
@@ -57,6 +57,10 @@ class Language:
 
 
 # By what Babel calls them. Written here, because to ask Babel for the names loads 10 MiB of data into every process.
+# Of an address: a sign-in once more, the page of a list, what came of a sign-in elsewhere.
+_KEPT = ("again", "page", "sso_error")
+# Where a page that only answers a form has come from.
+_ANSWERS_TO_FORMS = {"/device/report": "/device/consent", "/login/sso": "/login"}
 ALL: Mapping[str, Language] = {
     "ar": Language("ar", "العربية", "rtl"),
     "de": Language("de", "Deutsch", "ltr"),
@@ -125,8 +129,26 @@ def date(context: Context, moment: datetime) -> str:
     return str(format_date(moment.astimezone(UTC), "long", locale=_locale(context)))
 
 
+def in_language(request: Request, tag: str) -> str:
+    """Where a page is read in another language: its own address, or that of the page before where it has none.
+
+    Of the query it keeps what says which page it is; a code or a token is in no link.
+    """
+    query = parse_qs(request.environ.get("QUERY_STRING", ""), errors="replace")
+    kept = {name: query[name][0][:32] for name in _KEPT if name in query}
+    path = _ANSWERS_TO_FORMS.get(request.environ.get("PATH_INFO", ""))
+    return (request.script_name + path if path else "") + "?" + urlencode({"ui_locales": tag, **kept})
+
+
 # By the name that templates have for them.
-FILTERS = {"duration": duration, "waiting": waiting, "ago": ago, "clock_time": clock_time, "date": date}
+FILTERS = {
+    "in_language": in_language,
+    "duration": duration,
+    "waiting": waiting,
+    "ago": ago,
+    "clock_time": clock_time,
+    "date": date,
+}
 
 
 def _rounded(length: timedelta, *, up: bool) -> timedelta:

@@ -105,6 +105,11 @@ def signed_in_account(request: Request) -> Account | None:
     return request.accounts.signed_in(key) if key else None
 
 
+def had_signed_in(request: Request) -> bool:
+    """Whether this browser was signed in to an account, which may have ended."""
+    return _SIGN_IN in request.session
+
+
 def remember_sign_in(request: Request, key: str, kept: tuple[str, ...]) -> None:
     """A new browser session for a new sign-in; only the entries named in `kept` move over.
 

@@ -15,6 +15,8 @@ for one in nginx caddy; do command -v $one >/dev/null || [ -x /usr/sbin/$one ] |
 command -v promtool >/dev/null || missing="$missing prometheus"
 # Where the command-line program is tried.
 for one in curl fish tmux zsh; do command -v $one >/dev/null || missing="$missing $one"; done
+# Without their letters, the pages in Japanese and Chinese would be looked at as empty boxes.
+command -v fc-list >/dev/null && [ -n "$(fc-list :lang=ja)" ] || missing="$missing fontconfig fonts-noto-cjk"
 
 if [ -n "$missing" ]; then
     if ! command -v apt-get >/dev/null; then

@@ -67,6 +67,12 @@ def strip_user_code(text: str) -> str:
     return "".join(symbol for symbol in folded if symbol.isalnum())
 
 
+def user_code_of_link(text: str) -> str | None:
+    """The user_code of a `verification_uri_complete`, for who brings all of it where the code alone is asked for."""
+    found = re.search(r"[?&]user_code=([\w-]+)", text)
+    return found[1] if found else None
+
+
 def format_user_code(user_code: str) -> str:
     """A normalised user_code as people see it: `WDJB-MJHT`."""
     return "-".join(user_code[start : start + 4] for start in range(0, len(user_code), 4))

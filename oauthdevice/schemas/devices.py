@@ -1,8 +1,14 @@
 """The pages of a person's devices."""
 
+from typing import Any
+
 import colander
 
 from .fields import DeviceLabel, Field, PageNumber, Token
+
+
+def _stripped(value: Any) -> Any:
+    return value.strip() if isinstance(value, str) else value
 
 
 class _PageQuery(colander.MappingSchema):
@@ -14,8 +20,8 @@ class _ActionForm(colander.MappingSchema):
 
 
 class _NameForm(colander.MappingSchema):
-    # Under the rule of a label: either may stand for the device.
-    name = DeviceLabel(missing="")
+    # Under the rule of a label: either may stand for the device. One of spaces takes the name back.
+    name = DeviceLabel(missing="", preparer=_stripped)
 
 
 class _UndoQuery(colander.MappingSchema):

@@ -1,6 +1,7 @@
 """One node per protocol parameter: type and bounds. A value that is no text is malformed, not converted."""
 
 import re
+import unicodedata
 from typing import Any
 
 import colander
@@ -46,8 +47,17 @@ def _scope(node: colander.SchemaNode, value: str) -> None:
         raise colander.Invalid(node, "malformed")
 
 
+# Letters and a symbol that nobody sees.
+_BLANK = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+
+
+def _is_visible(symbol: str) -> bool:
+    """Whether it shows by itself: no space, and no mark on another one."""
+    return symbol not in _BLANK and unicodedata.category(symbol)[0] not in "ZM"
+
+
 def _label(node: colander.SchemaNode, value: str) -> None:
-    if len(value) > 128 or not value.isprintable():
+    if len(value) > 128 or not value.isprintable() or (value and not any(map(_is_visible, value))):
         raise colander.Invalid(node, "malformed")
 
 
@@ -111,6 +121,12 @@ class UserCode(Field):
     validator = colander.Length(min=1, max=64)
 
 
+class TypedUserCode(Field):
+    """What a person typed or pasted into the field for the code, a whole link perhaps: at most 512 characters."""
+
+    validator = colander.Length(max=512)
+
+
 class ConfirmationNumber(Field):
     """What a person typed: at most 16 characters of anything."""
 
@@ -124,7 +140,7 @@ class Scope(Field):
 
 
 class DeviceLabel(Field):
-    """1 to 128 printable characters: no control, no line break, no text direction override."""
+    """1 to 128 printable characters, of which one can be seen: no control, line break or text direction override."""
 
     validator = staticmethod(_label)
 

@@ -2,11 +2,11 @@
 
 import colander
 
-from .fields import ConfirmationNumber, Field, UserCode
+from .fields import ConfirmationNumber, Field, TypedUserCode, UserCode
 
 
 class _EnterCodeForm(colander.MappingSchema):
-    user_code = UserCode(missing="")
+    user_code = TypedUserCode(missing="")
 
 
 class _LoginForm(colander.MappingSchema):

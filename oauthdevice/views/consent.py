@@ -25,6 +25,7 @@ from ..domain.errors import (
 from ..domain.subjects import Account, Approval, Decider
 from ..schemas.body import deserialise, read_body
 from ..schemas.pages import decision_form
+from ..security import had_signed_in
 from ..sso_cookies import clear_approval
 from .errors import status_of
 from .links import came_by_link, forget_link
@@ -141,7 +142,7 @@ def tell_outcome(
 
 def nobody_decides(request: Request) -> Response:
     """Who pressed a button must hear that it did nothing."""
-    if request.options.has_sso:
+    if request.options.has_sso and not had_signed_in(request):
         raise NoApproval()
     return go(request, "/login")
 

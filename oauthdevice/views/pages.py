@@ -4,6 +4,7 @@ The user_code travels in forms and in the browser session, never in an address t
 that carries one only fills the field. What cannot be mended on the spot is told by `views.errors`.
 """
 
+from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ from pyramid.response import Response
 from pyramid.static import QueryStringConstantCacheBuster
 
 from ..domain.accounts import SignIn
-from ..domain.codes import USER_CODE_ALPHABET, format_user_code, strip_user_code
+from ..domain.codes import USER_CODE_ALPHABET, format_user_code, strip_user_code, user_code_of_link
 from ..domain.errors import (
     SSO_ERRORS,
     AlreadyResolved,
@@ -37,6 +38,8 @@ Answer: TypeAlias = dict[str, Any] | Response
 
 # The code that was entered in this browser and not decided here.
 USER_CODE = "user_code"
+# What a link has filled the field with.
+_LINK = "link"
 # Where a person was going before the sign-in: a path of ours, never one that a link has brought.
 _GOING_TO = "going_to"
 
@@ -73,7 +76,7 @@ def show_enter_code(request: Request) -> Answer:
         renew_session(request)
         request.session[USER_CODE] = request.approval.user_code
         return go(request, "/device/consent")
-    user_code = query.get("user_code", "")[:64]
+    user_code = _of_link(request, query)
     if user_code and is_from_another_site(request):
         remember_link(request, user_code)
     return _enter_code_page(request, user_code)
@@ -82,6 +85,8 @@ def show_enter_code(request: Request) -> Answer:
 def post_enter_code(request: Request) -> Answer:
     """A code that still waits leads on to sign-in or consent; any other is told below the field."""
     typed = deserialise(enter_code_form, read_body(request))["user_code"]
+    # With a script, the field does so itself.
+    typed = user_code_of_link(typed) or typed
     if not typed.strip():
         return _enter_code_page(request, "", problem="empty", status=400)
     try:
@@ -89,7 +94,8 @@ def post_enter_code(request: Request) -> Answer:
     except (ExpiredOrUnknown, AlreadyResolved) as error:
         return _enter_code_page(request, typed, problem=_problem(typed, error), status=status_of(error))
     request.session[USER_CODE] = user_code
-    request.session.pop(_GOING_TO, None)
+    for served in (_GOING_TO, _LINK):
+        request.session.pop(served, None)
     return go(request, "/device/consent" if request.account else "/login")
 
 
@@ -151,6 +157,16 @@ def go_on_as(request: Request, sign_in: SignIn) -> HTTPSeeOther:
     remember_sign_in(request, sign_in.key, kept=(USER_CODE, _GOING_TO))
     note_sign_in(request, waiting_code(request), sign_in.account)
     return _go_on(request)
+
+
+def _of_link(request: Request, query: Mapping[str, str]) -> str:
+    """The code of a link; it stays when the page is read in another language, whose address has no code."""
+    if "user_code" in query:
+        request.session[_LINK] = query["user_code"][:64]
+    elif "ui_locales" not in query:
+        request.session.pop(_LINK, None)
+    user_code: str = request.session.get(_LINK, "")
+    return user_code
 
 
 def _enter_code_page(request: Request, typed: str, problem: str = "", status: int = 200) -> dict[str, Any]:

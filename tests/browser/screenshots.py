@@ -35,7 +35,7 @@ SHEET = """<!doctype html><meta charset="utf-8"><title>Every page</title><style>
 body { margin: 16px; font: 14px/1.4 system-ui, sans-serif }
 body { display: grid; grid-template-columns: 1fr 1fr; gap: 16px 32px }
 h2 { font-size: 14px; margin: 0 0 4px } div { display: flex; gap: 8px; align-items: start }
-img { block-size: 200px; object-fit: cover; object-position: top; border: 1px solid #999 }
+img { border: 1px solid #999 }
 .desktop { inline-size: 320px } .phone { inline-size: 92px }
 </style>"""
 
@@ -131,7 +131,7 @@ def take_consent(browser: Browser, target: Path) -> None:
         visitor = Visitor(page, "alice@example.com")
         visitor.open(device.user_code)
         visitor.sees(CONSENT)
-        page.screenshot(path=target)
+        page.screenshot(path=target, full_page=True)
 
 
 def main(states: list[str]) -> None:

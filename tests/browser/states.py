@@ -20,6 +20,13 @@ def prefilled(live: World, visitor: Visitor) -> None:
     visitor.page.goto(live.device().ask().answer["verification_uri_complete"])
 
 
+def by_a_link(live: World, visitor: Visitor) -> None:
+    """From a page of no site of ours."""
+    link = live.device().ask().answer["verification_uri_complete"]
+    visitor.page.goto(f"data:text/html,<a href='{link}'>Your colleague needs you</a>")
+    visitor.link("Your colleague needs you").click()
+
+
 def used_code(live: World, visitor: Visitor) -> None:
     device = live.device().ask()
     live.person().allow(device.user_code)
@@ -60,6 +67,28 @@ def expired_on_the_way(live: World, visitor: Visitor) -> None:
     consent(live, visitor)
     live.clock.pass_seconds(901)
     visitor.button("Allow").click()
+
+
+def decided_elsewhere(live: World, visitor: Visitor) -> None:
+    consent(live, visitor)
+    elsewhere = live.person(visitor.email).sign_in()
+    elsewhere.decide(visitor.page.locator(".shown").inner_text(), "deny")
+    visitor.button("Allow").click()
+
+
+def parts(live: World, visitor: Visitor) -> None:
+    visitor.open(live.device(address="127.0.0.1").ask(scope="apps:run mail:send").user_code)
+
+
+def nothing_ticked(live: World, visitor: Visitor) -> None:
+    parts(live, visitor)
+    for box in visitor.page.get_by_role("checkbox").all():
+        box.uncheck()
+    visitor.button("Allow").click()
+
+
+def cannot_give(live: World, visitor: Visitor) -> None:
+    visitor.open(live.device(address="127.0.0.1").ask(scope="guests:only").user_code)
 
 
 def claimed(live: World, visitor: Visitor) -> None:
@@ -119,12 +148,12 @@ def ended_device(live: World, visitor: Visitor) -> None:
     visitor.button("End this device").click()
 
 
-def undo(live: World, visitor: Visitor) -> None:
+def undo(live: World, visitor: Visitor, days: int = 0) -> None:
     let_in(live, visitor, device_label="laptop")
-    seal = UndoSeal(live.settings.secrets, live.clock)
-    visitor.page.goto(
-        f"/devices/undo?token={seal.seal(live.services.registry.live(Selection(email=visitor.email))[0])}"
-    )
+    (session,) = live.services.registry.live(Selection(email=visitor.email))
+    token = UndoSeal(live.settings.secrets, live.clock).seal(session)
+    live.clock.pass_seconds(days * 86_400)
+    visitor.page.goto(f"/devices/undo?token={token}")
 
 
 def undone(live: World, visitor: Visitor) -> None:
@@ -184,6 +213,7 @@ def passkeys(_: World, visitor: Visitor) -> None:
 STATES: dict[str, tuple[Callable[[World, Visitor], object], str]] = {
     "enter code": (lambda _, visitor: visitor.page.goto("/device"), "Enter the code from your device"),
     "prefilled": (prefilled, "Enter the code from your device"),
+    "by a link of another site": (by_a_link, "Enter the code from your device"),
     "no code": (lambda _, visitor: visitor.enter(""), "Enter the code from your device"),
     "wrong code": (lambda _, visitor: visitor.enter(UNUSED_CODE), "Enter the code from your device"),
     "misread code": (lambda _, visitor: visitor.enter("WDJB-MJH0"), "Enter the code from your device"),
@@ -193,9 +223,13 @@ STATES: dict[str, tuple[Callable[[World, Visitor], object], str]] = {
     "failed sign-in": (failed_sign_in, "Sign in"),
     "consent": (consent, CONSENT),
     "consent, long and from elsewhere": (consent_of_a_long_name_elsewhere, CONSENT),
+    "consent, in parts": (parts, CONSENT),
+    "nothing ticked": (nothing_ticked, "Nothing is left to allow"),
+    "cannot give": (cannot_give, "Your account cannot give what this app asks for"),
     "approved": (approved, APPROVED),
     "denied": (denied, DENIED),
     "expired on the way": (expired_on_the_way, "No device is waiting with this code"),
+    "decided elsewhere": (decided_elsewhere, "This code was used already"),
     "claimed": (claimed, "Another account has opened this code"),
     "session lost": (session_lost, "This page was open too long"),
     "too many tries": (too_many_tries, "Too many tries"),
@@ -209,6 +243,8 @@ STATES: dict[str, tuple[Callable[[World, Visitor], object], str]] = {
     "ended device": (ended_device, "Your devices"),
     "undo": (undo, "End this device?"),
     "undone": (undone, "The device is signed out"),
+    "undo, expired": (lambda live, visitor: undo(live, visitor, days=8), "This link has expired"),
+    "undo, broken": (lambda _, visitor: visitor.page.goto("/devices/undo"), "This link does not work"),
     "undone before": (undone_before, "This device was ended already"),
     "number": (asked, CONSENT),
     "no number": (lambda live, visitor: (asked(live, visitor), visitor.button("Allow").click()), CONSENT),
@@ -226,12 +262,28 @@ COMPANIES = "".join(
     f"[sso:{name}]\nissuer = http://127.0.0.1:1/{name}\nclient_id = us\nemail_domains = {name}.example\n"
     for name in ("corp", "partner")
 )
+PARTS = """
+[client:difyctl]
+name = difyctl
+scopes = apps:run mail:send guests:only
+[scope:apps:run]
+text = Run apps in your name
+optional = on
+[scope:mail:send]
+text = Send mail in your name
+optional = on
+[scope:guests:only]
+text = See what is shared with guests
+subjects = external_sso
+"""
+IN_PARTS = {"ini": PARTS}
 NUMBER = {"other_network": "confirm"}
 # What the server of a state differs in; `ini` is the text of its file. A browser has passkeys for a name alone.
 OPTIONS: Mapping[str, Mapping[str, str]] = {
     **dict.fromkeys(
         ("number", "no number", "wrong number", "three wrong numbers", "sign in again", "signed in again"), NUMBER
     ),
+    **dict.fromkeys(("consent, in parts", "nothing ticked", "cannot give"), IN_PARTS),
     "blocked": {"other_network": "block"},
     "passkeys": {"host": "localhost"},
     "sign in at a company": {"edition": "enterprise", "ini": COMPANIES},

@@ -1,6 +1,7 @@
 """Every page and state in every language: axe-core in light and dark, at 320 px and 400 % zoom; the walk in Arabic."""
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 import requests
 from playwright.sync_api import Page, Response, Route, expect
 
-from oauthdevice.languages import ALL, COOKIE, SOURCE
+from oauthdevice.languages import ALL, COOKIE, LANGUAGES, SOURCE
 
 from ..conftest import WorldMaker
 from ..factories import PASSWORD, World
@@ -24,6 +25,8 @@ SCHEMES: dict[Any, dict[str, Any]] = {
     "light": WCAG,
     "dark": {"resultTypes": ["violations"], "runOnly": {"type": "rule", "values": ["color-contrast"]}},
 }
+# What an answer may depend on, beside the cookies.
+SAID_AGAIN = ("content-type", "origin", "referer", "sec-fetch-site")
 # Sent again, the form would count one more wrong number.
 COUNTED = {"wrong number"}
 # A window of 1280 by 1024 at 400 %.
@@ -46,7 +49,7 @@ class Again:
         first = [one for one in self._answers if one.request.is_navigation_request()][-1]
         sent = first.request.all_headers()
         cookies = [one for one in sent.get("cookie", "").split("; ") if one and not one.startswith(f"{COOKIE}=")]
-        headers = {name: text for name, text in sent.items() if name in ("content-type", "origin", "referer")}
+        headers = {name: text for name, text in sent.items() if name in SAID_AGAIN}
         answer = requests.request(
             first.request.method,
             first.url,
@@ -99,6 +102,12 @@ class TestEveryLanguage:
                 if told := problems(page, options):
                     found[language.tag, scheme] = told
         assert found == {}
+
+
+@pytest.mark.parametrize("tag", LANGUAGES)
+def test_there_are_letters_for_it(tag: str) -> None:
+    """Or its pages would be looked at as empty boxes."""
+    assert subprocess.run(["fc-list", f":lang={tag}"], capture_output=True, check=True).stdout
 
 
 class TestFromRightToLeft:

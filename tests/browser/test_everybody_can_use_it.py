@@ -11,6 +11,7 @@ from ..conftest import WorldMaker
 from ..factories import World
 from .axe import WCAG, problems_in_every_light
 from .conftest import Visitor
+from .screenshots import SCHEMES, SCREENS, SIZES, file_of
 from .states import CONSENT, STATES, consent, options_of
 
 VisitorMaker = Callable[..., Visitor]
@@ -30,6 +31,11 @@ class TestEveryState:
         walk(live, visitor)
         visitor.sees(heading)
         assert problems_in_every_light(visitor.page) == {}
+
+
+def test_every_state_is_among_the_pictures_of_the_documents() -> None:
+    pictures = {file_of(state, size, scheme) for state in STATES for size in SIZES for scheme in SCHEMES}
+    assert {one.name for one in SCREENS.iterdir()} == {*pictures, "contact-sheet.webp"}
 
 
 class TestEverybodyCanUseIt:

@@ -363,6 +363,30 @@ class TestScriptsAddComfort:
         visitor.code_field.fill(device.answer["verification_uri_complete"])
         expect(visitor.code_field).to_have_value(device.user_code)
 
+    def test_a_whole_link_is_as_good_as_its_code(self, live: World, visitor: Visitor) -> None:
+        visitor.page.goto("/device")
+        device = live.device().ask()
+        visitor.code_field.fill(device.answer["verification_uri_complete"])
+        visitor.button("Continue").click()
+        visitor.sees("Sign in")
+        expect(visitor.page.get_by_text(device.user_code)).to_be_visible()
+
+    def test_a_link_is_read_in_another_language(self, live: World, visitor: Visitor) -> None:
+        device = live.device().ask()
+        visitor.page.goto(device.answer["verification_uri_complete"])
+        visitor.link("Deutsch").click()
+        visitor.sees("Geben Sie den Code von Ihrem Gerät ein")
+        expect(visitor.page.locator("#user_code")).to_have_value(device.user_code)
+        assert device.user_code not in visitor.page.url
+
+    def test_no_other_site_shows_it_in_a_frame(self, live: World, visit: VisitorMaker, watch: Watch) -> None:
+        page = visit().page
+        with page.expect_console_message(lambda told: "frame-ancestors" in told.text):
+            page.set_content(f'<iframe src="{live.settings.public_url}/device"></iframe>')
+        expect(page.frame_locator("iframe").get_by_role("heading")).to_have_count(0)
+        assert [one.url for one in page.frames[1:]] == ["chrome-error://chromewebdata/"]
+        watch.problems.clear()
+
     def test_a_double_click_on_allow_approves_once(self, live: World, visit: VisitorMaker, watch: Watch) -> None:
         visitor, device = visit(), live.device().ask()
         visitor.open(device.user_code)

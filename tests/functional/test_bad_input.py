@@ -167,6 +167,21 @@ HOSTILE_TEXTS = {
 }
 NOT_ASCII = {"accented": f"é{MARK}", "Chinese": f"{MARK}中文", "emoji": f"{MARK}\U0001f600"}
 QUOTES = {"with a quote": f'{MARK}"', "with a backslash": f"{MARK}\\"}
+# Names that a page would show as nothing.
+UNSEEN = {
+    "of a space": " ",
+    "of spaces": "\u3000 \u3000",
+    "of zero width": "\u200b",
+    "of a joiner": "\u200d",
+    "of a byte order mark": "\ufeff",
+    "of a Hangul filler": "\u3164",
+    "of a half-width filler": "\uffa0",
+    "of an initial filler": "\u115f",
+    "of empty Braille": "\u2800",
+    "of a grapheme joiner": "\u034f",
+    "of a variation selector": "\ufe0f",
+    "of accents alone": "\u0301" * 9,
+}
 # route, field, text, statuses
 BAD_TEXTS = [
     pytest.param(path, name, text, id=f"{path.rpartition('/')[2]} {name} {kind}")
@@ -174,7 +189,7 @@ BAD_TEXTS = [
         (CODE, "client_id", HOSTILE_TEXTS | NOT_ASCII),
         (CODE, "client_secret", HOSTILE_TEXTS | NOT_ASCII),
         (CODE, "scope", HOSTILE_TEXTS | NOT_ASCII | QUOTES),
-        (CODE, "device_label", HOSTILE_TEXTS),
+        (CODE, "device_label", HOSTILE_TEXTS | UNSEEN),
         (TOKEN, "client_id", HOSTILE_TEXTS | NOT_ASCII),
         (TOKEN, "client_secret", HOSTILE_TEXTS | NOT_ASCII),
         (TOKEN, "grant_type", HOSTILE_TEXTS | NOT_ASCII | {"with a space": f"{MARK} {MARK}"}),

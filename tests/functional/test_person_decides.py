@@ -2,6 +2,7 @@
 
 import pytest
 
+from ..conftest import WorldMaker
 from ..factories import APPROVE, DENY, LOOKUP, PASSWORD, World
 
 
@@ -81,6 +82,7 @@ class TestACodeBelongsToWhoOpenedIt:
         page = second.open(device.user_code)
         assert page.status_int == 409
         assert "another account" in page.text.lower()
+        assert page.html.select('main a[href="/logout"]')
 
     def test_looking_a_code_up_claims_nothing(self, world: World) -> None:
         device, person = world.device().ask(), world.person().sign_in()
@@ -96,7 +98,29 @@ class TestACodeBelongsToWhoOpenedIt:
         assert device.poll().json["error"] == "authorization_pending"
 
 
+class TestAWholeLinkInTheField:
+    """As somebody pastes it whose browser runs no script."""
+
+    @pytest.mark.parametrize("path", ["", "/" + "x" * 200])
+    def test_is_as_good_as_its_code(self, world: World, path: str) -> None:
+        person, device = world.person(), world.device().ask()
+        person.allow(device.answer["verification_uri_complete"].replace("/device?", f"/device{path}?"))
+        assert device.poll().status_int == 200
+
+    def test_is_told_by_its_code_where_nobody_waits(self, world: World) -> None:
+        answer = world.person().open("http://localhost:6543/device?user_code=BCDF-GHJK")
+        assert answer.status_int == 404
+        assert answer.form["user_code"].value == "BCDF-GHJK"
+
+
 class TestNothingIsApprovedUnseen:
+    @pytest.mark.parametrize("path", ["/device/consent", "/device", "/device/approved"])
+    def test_an_address_decides_nothing(self, world: World, path: str) -> None:
+        person, device = world.person(), world.device().ask()
+        person.open(device.user_code)
+        person.browser.get(path, {"decision": "approve", "user_code": device.user_code}, status="*")
+        assert device.poll().json["error"] == "authorization_pending"
+
     def test_a_forged_form_leads_to_the_consent_page(self, world: World) -> None:
         device, person = world.device().ask(), world.person().sign_in()
         form = {"csrf_token": person.csrf_token(), "user_code": device.user_code, "decision": "approve"}
@@ -107,6 +131,28 @@ class TestNothingIsApprovedUnseen:
         assert device.user_code in page.text
         page.form.submit("decision", value="approve", status=303)
         assert device.poll().status_int == 200
+
+
+class TestTheSignInEndsOnTheWay:
+    def test_and_leads_back_to_the_same_code(self, make: WorldMaker) -> None:
+        world = make(sign_in_lifetime_seconds="300")
+        person, device = world.person(), world.device().ask()
+        consent = person.open(device.user_code)
+        world.clock.pass_seconds(301)
+        sign_in = consent.form.submit("decision", value="approve", status=303).follow()
+        assert (sign_in.request.path, device.poll().json["error"]) == ("/login", "authorization_pending")
+        again = person._sign_in_on(sign_in)
+        assert device.user_code in again.text
+        again.form.submit("decision", value="approve", status=303)
+        world.clock.pass_seconds(10)
+        assert device.poll().status_int == 200
+
+    def test_in_the_enterprise_edition_too(self, corp: World) -> None:
+        person, device = corp.person(), corp.device().ask()
+        consent = person.open(device.user_code)
+        corp.services.accounts.set_password(person.account.email, "another password of mine")
+        answer = consent.form.submit("decision", value="approve", status=303)
+        assert answer.headers["Location"].endswith("/login")
 
 
 class TestSigningIn:

@@ -1,8 +1,11 @@
 """A person reads the pages in a language of theirs: told by the browser, by a link or chosen in the menu."""
 
-import pytest
-from webtest import TestResponse
+from urllib.parse import urljoin
 
+import pytest
+from webtest import TestApp, TestResponse
+
+from ..conftest import WorldMaker
 from ..factories import CODE, World
 
 HEADINGS = {
@@ -124,3 +127,68 @@ def test_an_error_is_told_in_it_and_to_programs_in_english(world: World) -> None
     answer = world.browser().post(CODE, {"client_id": "nobody"}, headers={"Accept-Language": "de"}, status=401)
     assert answer.json["error_description"].isascii()
     assert "Set-Cookie" not in answer.headers
+
+
+class TestTheMenu:
+    """Leads to the page that it stands on."""
+
+    def in_german(self, browser: TestApp, answer: TestResponse, status: int = 200) -> TestResponse:
+        (link,) = answer.html.select(".languages a[lang=de]")
+        told = browser.get(urljoin(answer.request.path_qs, link["href"]), status=status)
+        assert language(told) == "de"
+        return told
+
+    def test_keeps_the_code_that_came_with_a_link_in_no_address(self, world: World) -> None:
+        asked, browser = world.device().ask(), world.browser()
+        link = asked.answer["verification_uri_complete"].replace(world.settings.public_url, "")
+        there = browser.get(link, headers={"Sec-Fetch-Site": "cross-site"})
+        told = self.in_german(browser, there)
+        assert asked.user_code not in told.request.path_qs
+        assert told.form["user_code"].value == there.form["user_code"].value == asked.user_code
+        assert len(told.html.select(".note.warn")) == len(there.html.select(".note.warn")) == 2
+
+    def test_brings_back_no_code_of_an_earlier_link(self, world: World) -> None:
+        asked, browser = world.device().ask(), world.browser()
+        browser.get(f"/device?user_code={asked.user_code}")
+        assert self.in_german(browser, browser.get("/device")).form["user_code"].value == ""
+
+    def test_nor_one_that_was_entered(self, world: World) -> None:
+        asked, browser = world.device().ask(), world.browser()
+        browser.get(f"/device?user_code={asked.user_code}").form.submit(status=303)
+        assert browser.get("/device?ui_locales=de").form["user_code"].value == ""
+
+    def test_keeps_that_somebody_signs_in_again(self, make: WorldMaker) -> None:
+        world = make(other_network="confirm")
+        person, asked = world.person(address="198.51.100.9"), world.device().ask()
+        person.open(asked.user_code)
+        again = person.browser.get("/login?again=1")
+        assert self.in_german(person.browser, again).html.h1.text == "Noch einmal anmelden"
+
+    def test_leads_from_a_report_that_was_refused_to_the_request(self, world: World) -> None:
+        person, asked = world.person(), world.device().ask()
+        consent = person.open(asked.user_code)
+        refused = person.browser.post("/device/report", {"user_code": asked.user_code}, status=403)
+        told = self.in_german(person.browser, refused)
+        assert asked.user_code in told.text
+        assert told.request.path == consent.request.path
+
+    def test_keeps_what_came_of_a_sign_in_elsewhere(self, corp: World) -> None:
+        browser = corp.browser()
+        there = browser.get("/device?sso_error=sso_cancelled", status=400)
+        assert self.in_german(browser, there, 400).html.h1.text != HEADINGS["de"]
+
+    def test_leads_from_an_unknown_e_mail_to_the_sign_in(self, corp: World) -> None:
+        browser = corp.browser()
+        page = browser.get("/device").form
+        page["user_code"] = corp.device().ask().user_code
+        form = page.submit(status=303).follow().form
+        token = form["csrf_token"].value
+        there = browser.post("/login/sso", {"csrf_token": token, "email": "ada@nowhere.example"}, status=404)
+        assert self.in_german(browser, there).request.path == "/login"
+
+    def test_carries_nothing_else_of_the_address(self, world: World) -> None:
+        answer = world.browser().get("/device", {"page": '"><script>' * 9, "token": "secret", "user_code": "BCDF"})
+        for link in answer.html.select(".languages a"):
+            assert link["href"].startswith(f"?ui_locales={link['lang']}&page=%22%3E%3Cscript%3E")
+            assert not {"secret", "BCDF"} & set(link["href"].replace("=", "&").split("&"))
+            assert len(link["href"]) < 150

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +17,15 @@ from oauthdevice import client
 from oauthdevice.cli.exits import Exit
 from oauthdevice.cli.parser import build_parser
 
+from ..conftest import WorldMaker
 from ..factories import World
-from ..servers import CHECKOUT
-from .conftest import Tool
+from ..servers import CHECKOUT, serve_in_thread
+from .conftest import CLIENTS, Tool
+from .faulty_proxy import BlippingProxy
 from .walk import TARGET, record
 
 YOURS = (CHECKOUT / "docs" / "your-cli.md").read_text("utf-8")
+README = (CHECKOUT / "README.md").read_text("utf-8")
 OURS = (CHECKOUT / "docs" / "cli.md").read_text("utf-8")
 
 
@@ -48,6 +53,19 @@ def signs_in(world: World, *command: str | Path, **environ: str) -> None:
 
 
 class TestYourCLI:
+    @pytest.fixture
+    def world(self, make: WorldMaker, tmp_path: Path) -> Iterator[World]:
+        """A server that every example here reaches, but for one 502 and one broken connection while it polls."""
+        (tmp_path / "clients.ini").write_text(CLIENTS)
+        with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
+            proxy = BlippingProxy(listener.getsockname()[1])
+            one = make(public_url=proxy.url, ini_file=str(tmp_path / "clients.ini"), **{"limit.decide": "off"})
+            proxy.start()
+            with serve_in_thread(one.app, listener):
+                yield one
+            proxy.stop()
+        assert (proxy.met["502"], proxy.met["reset"]) == (1, 1)
+
     @pytest.mark.parametrize("example", examples("python"))
     def test_in_python(self, world: World, tmp_path: Path, example: str) -> None:
         (tmp_path / "example.py").write_text(example)
@@ -67,9 +85,28 @@ class TestYourCLI:
         older = CHECKOUT / "tests" / "oidc_provider" / "older_node.mjs"
         signs_in(world, "node", "--import", older, tmp_path / "example.mjs")
 
-    def test_what_is_not_run_says_so(self) -> None:
-        assert len(examples("go")) == 1
-        assert "Not verified" in YOURS[YOURS.index("## Go") : YOURS.index("```go")]
+    def test_in_go(self, in_go: Path, world: World) -> None:
+        signs_in(world, in_go)
+
+    @pytest.fixture
+    def in_go(self, tmp_path: Path) -> Path:
+        """The program that the example makes."""
+        if shutil.which("go") is None:
+            pytest.skip("Go is not installed")
+        (example,) = examples("go")
+        (tmp_path / "example.go").write_text(example)
+        subprocess.run(["go", "mod", "init", "example"], cwd=tmp_path, check=True, timeout=120)
+        if subprocess.run(["go", "get", "golang.org/x/oauth2"], cwd=tmp_path, timeout=120, check=False).returncode:
+            pytest.skip("golang.org/x/oauth2 cannot be had here")
+        subprocess.run(["go", "build", "-o", "example", "."], cwd=tmp_path, check=True, timeout=120)
+        return tmp_path / "example"
+
+    def test_as_the_readme_says(self, world: World, tmp_path: Path) -> None:
+        (example,) = re.findall(r"```python\n(import time.*?)```", README, re.DOTALL)
+        (tmp_path / "example.py").write_text(example.replace("http://localhost:6543", world.settings.public_url))
+        signs_in(world, sys.executable, "-u", tmp_path / "example.py")
+
+    def test_is_in_no_other_language(self) -> None:
         assert {*re.findall(r"^```(\w+)$", YOURS, re.MULTILINE)} == {"python", "sh", "js", "go"}
 
     def test_every_error_is_named(self) -> None:

@@ -65,6 +65,7 @@ def _arguments(request: Request, timeout_seconds: float) -> dict[str, Any]:
         "method": request.method,
         "url": request.url,
         "data": dict(request.form) if request.form is not None else None,
+        "json": request.json,
         "headers": {**_HEADERS, **request.headers},
         "timeout": timeout_seconds,
         # A redirect would take the secrets of the request elsewhere.

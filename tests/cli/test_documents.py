@@ -98,7 +98,7 @@ class TestYourCLI:
         subprocess.run(["go", "mod", "init", "example"], cwd=tmp_path, check=True, timeout=120)
         if subprocess.run(["go", "get", "golang.org/x/oauth2"], cwd=tmp_path, timeout=120, check=False).returncode:
             pytest.skip("golang.org/x/oauth2 cannot be had here")
-        subprocess.run(["go", "build", "-o", "example", "."], cwd=tmp_path, check=True, timeout=120)
+        subprocess.run(["go", "build", "-o", "example", "."], cwd=tmp_path, check=True, timeout=300)
         return tmp_path / "example"
 
     def test_as_the_readme_says(self, world: World, tmp_path: Path) -> None:

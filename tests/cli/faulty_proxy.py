@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 
 # Who asks says so in this header, so that the faults each one meets do not hang on who comes first.
@@ -103,15 +104,15 @@ class FaultyProxy:
 
 
 class BlippingProxy(FaultyProxy):
-    """Passes everything but the first two polls: one meets a 502, and the answer of the next is lost with a reset."""
+    """Passes everything, but the first requests that begin with `which` meet `faults`, one each."""
 
-    def __init__(self, upstream_port: int) -> None:
+    def __init__(self, upstream_port: int, which: str, faults: Iterable[str]) -> None:
         super().__init__(upstream_port, share=0, delay_seconds=0)
-        self._blips = ["502", "reset"]
+        self._which = which.encode()
+        self.left = list(faults)
 
     def _fault(self, head: bytes, _caller: str) -> str:
-        is_poll = head.startswith(b"POST ") and b"/oauth/device/token " in head.split(b"\r\n")[0]
-        return self._blips.pop(0) if is_poll and self._blips else "none"
+        return self.left.pop(0) if self.left and head.startswith(self._which) else "none"
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -4,11 +4,10 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,11 +16,9 @@ from oauthdevice import client
 from oauthdevice.cli.exits import Exit
 from oauthdevice.cli.parser import build_parser
 
-from ..conftest import WorldMaker
 from ..factories import World
-from ..servers import CHECKOUT, serve_in_thread
-from .conftest import CLIENTS, Tool
-from .faulty_proxy import BlippingProxy
+from ..servers import CHECKOUT
+from .conftest import Tool
 from .walk import TARGET, record
 
 YOURS = (CHECKOUT / "docs" / "your-cli.md").read_text("utf-8")
@@ -54,17 +51,9 @@ def signs_in(world: World, *command: str | Path, **environ: str) -> None:
 
 class TestYourCLI:
     @pytest.fixture
-    def world(self, make: WorldMaker, tmp_path: Path) -> Iterator[World]:
+    def world(self, make_blipping: Callable[..., World]) -> World:
         """A server that every example here reaches, but for one 502 and one broken connection while it polls."""
-        (tmp_path / "clients.ini").write_text(CLIENTS)
-        with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-            proxy = BlippingProxy(listener.getsockname()[1])
-            one = make(public_url=proxy.url, ini_file=str(tmp_path / "clients.ini"), **{"limit.decide": "off"})
-            proxy.start()
-            with serve_in_thread(one.app, listener):
-                yield one
-            proxy.stop()
-        assert (proxy.met["502"], proxy.met["reset"]) == (1, 1)
+        return make_blipping("POST /openapi/v1/oauth/device/token ", "502", "reset")
 
     @pytest.mark.parametrize("example", examples("python"))
     def test_in_python(self, world: World, tmp_path: Path, example: str) -> None:

@@ -13,8 +13,10 @@ import httpx
 import pytest
 
 from oauthdevice.client import (
+    AsyncDeviceLogin,
     BadAnswer,
     Cancelled,
+    DeviceLogin,
     DeviceLoginError,
     InsecureAddress,
     InvalidGrant,
@@ -190,6 +192,32 @@ class TestCall:
     def test_needs_an_address(self, driver: Driver) -> None:
         with pytest.raises(Unsupported):
             driver(Answers()).call("GET", SERVER.account_endpoint, "the-token")
+
+
+class TestClientOfTheCaller:
+    """An httpx client that was made for more than this."""
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Read already, unlike one from the network."""
+        return httpx.Response(200, json={"agent": request.headers["User-Agent"]})
+
+    def asked(self, **options: Any) -> list[Any]:
+        transport = httpx.MockTransport(self.answer)
+        with DeviceLogin(ISSUER, "cli", http=httpx.Client(transport=transport, **options)) as login:
+            told = login.call("GET", f"{ISSUER}/me", "the-token")["agent"]
+        other = AsyncDeviceLogin(ISSUER, "cli", http=httpx.AsyncClient(transport=transport, **options))
+        return [told, run(other.call("GET", f"{ISSUER}/me", "the-token"))["agent"]]
+
+    def test_may_have_read_the_answer(self) -> None:
+        assert self.asked() == ["oauthdevice", "oauthdevice"]
+
+    def test_keeps_its_name(self) -> None:
+        assert self.asked(headers={"User-Agent": "my-cli/3"}) == ["my-cli/3", "my-cli/3"]
+
+    def test_may_not_have_read_too_much(self) -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, content=b" " * (ANSWER_BYTES + 1)))
+        with pytest.raises(Unreachable, match="larger than"):
+            DeviceLogin(ISSUER, "cli", http=httpx.Client(transport=transport)).metadata()
 
 
 class TestDiscovery:

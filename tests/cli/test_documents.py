@@ -60,6 +60,15 @@ class TestYourCLI:
         (tmp_path / "example.py").write_text(example)
         signs_in(world, sys.executable, tmp_path / "example.py")
 
+    def test_in_python_with_types(self, tmp_path: Path) -> None:
+        """As a reader's mypy sees it: strict, and without the settings of ours."""
+        for number, example in enumerate(examples("python")):
+            (tmp_path / f"example_{number}.py").write_text(example)
+        command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]
+        environ = {**os.environ, "MYPYPATH": str(CHECKOUT)}
+        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
     def test_in_the_shell(self, world: World, tmp_path: Path) -> None:
         if shutil.which("curl") is None:
             pytest.skip("there is no curl here")

@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..client import InvalidGrant, InvalidToken, Refused
 from .accounts import chosen_account
 from .book import AccountBook
 from .exits import Exit, Failure
@@ -18,7 +19,7 @@ Device = Mapping[str, Any]
 
 
 def show_all(options: argparse.Namespace, output: Output) -> None:
-    """One page of them."""
+    """One page of them. A script is told of the next one in a document of its own, the last."""
     if not 1 <= options.limit <= LIMIT or options.page < 1:
         raise Failure(Exit.USAGE, "usage", f"--limit is 1 to {LIMIT}, --page from 1.")
     with session_of(chosen_account(options), output) as session:
@@ -27,6 +28,8 @@ def show_all(options: argparse.Namespace, output: Output) -> None:
     if output.as_json:
         for device, current in devices:
             output.tell("device", "", **device, current=current)
+        if answer.get("has_more"):
+            output.tell("more", "", next_page=options.page + 1)
         return
     rows = [
         (_name(one), minute(one.get("created_at")), minute(one.get("last_used_at")), "*" if current else "")
@@ -47,16 +50,30 @@ def revoke(options: argparse.Namespace, output: Output) -> None:
         else:
             chosen = [_find(devices, options.device)]
         for one in chosen:
-            session.call("DELETE", f"{session.metadata().sessions_endpoint}/{one['id']}")
             current = _is_current(one, session)
+            _end(one, session, current)
             if current:
                 with credentials_lock(account):
                     vault_of(account).delete(account.key)
                     AccountBook().remove(account)
             text = f"Ended: {_name(one)}" + (" (this device: you are signed out)" if current else "")
-            output.tell("revoked", text, id=one["id"], device_label=one.get("device_label"), current=current)
+            told = {member: one.get(member) for member in ("id", "name", "device_label")}
+            output.tell("revoked", text, **told, current=current)
     if not chosen and not output.as_json:
         output.tell("", "There is no other device.")
+
+
+def _end(device: Device, session: Session, current: bool) -> None:
+    """One that has ended is what was wanted: so the server says where the answer to an earlier try got lost."""
+    try:
+        session.call("DELETE", f"{session.metadata().sessions_endpoint}/{device['id']}")
+    except (InvalidToken, InvalidGrant):
+        # Our own token is no good any more once our own session is over.
+        if not current:
+            raise
+    except Refused as error:
+        if error.error != "not_found" or any(one["id"] == device["id"] for one in _every(session)):
+            raise
 
 
 def _every(session: Session) -> list[Device]:
@@ -79,12 +96,12 @@ def _page(session: Session, number: int, limit: int) -> Mapping[str, Any]:
 
 
 def _find(devices: Sequence[Device], wanted: str) -> Device:
-    """By the whole name, else by the id, else by a part of the name. Raises Failure unless it is one."""
-    exact = [one for one in devices if one.get("device_label") == wanted] or [
-        one for one in devices if one["id"] == wanted
-    ]
+    """By the whole name, else by the id, else by a part of the name or label. Raises Failure unless it is one."""
+    exact = [one for one in devices if _called(one) == wanted] or [one for one in devices if one["id"] == wanted]
     part = wanted.casefold()
-    found = exact or [one for one in devices if part in str(one.get("device_label") or "").casefold()]
+    found = exact or [
+        one for one in devices if any(part in str(one.get(by) or "").casefold() for by in ("name", "device_label"))
+    ]
     if not found:
         raise Failure(Exit.ERROR, "no_such_device", "There is no such device; see: oauthdevice devices list")
     if len(found) > 1:
@@ -101,5 +118,10 @@ def _is_current(device: Device, session: Session) -> bool:
     return bool(device["id"] == session.account.token_id)
 
 
+def _called(device: Device) -> Any:
+    """What its owner called it on the page, else what it called itself."""
+    return device.get("name") or device.get("device_label")
+
+
 def _name(device: Device) -> str:
-    return printable(device.get("device_label") or f"(no name) {device.get('client_id', '')}")
+    return printable(_called(device) or f"(no name) {device.get('client_id', '')}")

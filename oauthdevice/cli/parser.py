@@ -66,6 +66,7 @@ def _add_devices(commands: "Commands") -> None:
     parser = commands.add_parser("devices", help=text, description=text.capitalize() + ".")
     devices = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
     show = _add(devices, "list", "devices:show_all", "list them, newest first")
+    show.epilog = "With --json, a document `more` comes last where there is a next page, and tells it as `next_page`."
     show.add_argument("--page", type=int, default=1, help="from 1")
     # argparse reads a default that is text as it reads the option.
     limit = os.environ.get("OAUTHDEVICE_LIMIT") or "100"

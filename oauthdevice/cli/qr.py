@@ -4,8 +4,9 @@ import io
 import shutil
 
 MARGIN = 2
-# What else of the sign-in has to be seen with it.
-LINES_BESIDE = 8
+# What else of the sign-in has to be seen with it: page, code, an empty line on each side, the browser, the wait
+# (docs/cli-walk.txt). One more, and the code of an address of 53 letters would not fit into 24 lines.
+LINES_BESIDE = 6
 
 
 def qr_code(address: str, *, always: bool) -> str | None:

@@ -43,6 +43,16 @@ def trouble_of(outcome: Reply | Fault, wants_members: bool = True) -> str | None
     return f"the server answered {members['error']}" if members.get("error") in _NOT_NOW_CODES else None
 
 
+def trouble_of_call(outcome: Reply | Fault) -> str | None:
+    """As `trouble_of`, of an API that is none of OAuth: to say nothing is an answer there."""
+    return trouble_of(outcome, wants_members=isinstance(outcome, Reply) and outcome.body != b"")
+
+
+def trouble_of_revocation(outcome: Reply | Fault) -> str | None:
+    """As `trouble_of`. RFC 7009 §2.2: the body says nothing."""
+    return trouble_of(outcome, wants_members=False)
+
+
 def retry_after(outcome: Reply | Fault, now: datetime | None = None) -> float | None:
     """The seconds that a Retry-After header asks for (RFC 9110 §10.2.3); None without a readable one."""
     told = outcome.headers.get("retry-after", "").strip() if isinstance(outcome, Reply) else ""

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote_plus
 
 from .addresses import check_address, metadata_addresses
@@ -24,8 +24,10 @@ from .answers import (
     refusal_of,
     retry_after,
     trouble_of,
+    trouble_of_call,
+    trouble_of_revocation,
 )
-from .errors import CodeExpired, RateLimited, Unreachable, Unsupported
+from .errors import BadAnswer, CodeExpired, RateLimited, Unreachable, Unsupported
 from .messages import Fault, Pause, Pending, Reply, Request, StartedLogin, Tokens
 from .metadata import ServerMetadata, read_metadata
 
@@ -40,6 +42,8 @@ LAST_CALL_SECONDS = 0.5
 # A spent refresh token is taken again for 30 seconds by our server; one that comes later ends the session.
 REFRESH_PATIENCE_SECONDS = 24
 PATIENCE_SECONDS = 60
+# RFC 9110 §9.2.2: to do it twice is to do it once. All else may have been done although its answer was lost.
+REPEATABLE = {"GET", "HEAD", "DELETE", "PUT", "OPTIONS"}
 
 T = TypeVar("T")
 Steps = Generator[Request | Pause | Pending, Reply | Fault | None, T]
@@ -149,15 +153,28 @@ class Flow:
         if server.revocation_endpoint is None:
             raise Unsupported("the server has no revocation endpoint")
         request = self._post(server.revocation_endpoint, {"token": token, "token_type_hint": hint})
-        reply = yield from self._settled(request, wants_members=False)
+        reply = yield from self._settled(request, trouble=trouble_of_revocation)
         if reply.status not in (200, 204):
             raise refusal_of(reply)
 
-    def call(self, method: str, url: str, access_token: str) -> Steps[Members]:
-        """A request of an API, RFC 6750 §2.1."""
+    def call(
+        self, method: str, url: str | None, access_token: str, json: Mapping[str, Any] | None = None
+    ) -> Steps[Members]:
+        """A request of an API, RFC 6750 §2.1. An answer without a body is an empty one."""
+        if url is None:
+            raise Unsupported("the server names no address for this")
         check_address(url, self.insecure)
         headers = {"Accept": "application/json", "Authorization": f"Bearer {access_token}"}
-        return (yield from self._members(Request(method, url, None, headers)))
+        tries = self.tries if method.upper() in REPEATABLE else 1
+        reply = yield from self._settled(
+            Request(method, url, None, headers, json), tries=tries, trouble=trouble_of_call
+        )
+        members = members_of(reply) if reply.body else {}
+        if not 200 <= reply.status < 300:
+            raise refusal_of(reply)
+        if members is None:
+            raise BadAnswer(f"the server answered {reply.status} with something that is no JSON object")
+        return members
 
     def _discover(self) -> Steps[ServerMetadata]:
         check_address(self.issuer, self.insecure)
@@ -191,23 +208,27 @@ class Flow:
         return members
 
     def _settled(
-        self, request: Request, patience_seconds: float = PATIENCE_SECONDS, wants_members: bool = True
+        self,
+        request: Request,
+        patience_seconds: float = PATIENCE_SECONDS,
+        tries: int | None = None,
+        trouble: Callable[[Reply | Fault], str | None] = trouble_of,
     ) -> Steps[Reply]:
         """A reply that is not to be tried again, after at most `tries`. Raises RateLimited, Unreachable."""
         latest = self.clock() + patience_seconds
         faults = 0
         while True:
             outcome = _outcome((yield request))
-            trouble = trouble_of(outcome, wants_members)
-            if trouble is None and isinstance(outcome, Reply):
+            why = trouble(outcome)
+            if why is None and isinstance(outcome, Reply):
                 return outcome
             faults += 1
             seconds = max(backoff(faults), retry_after(outcome) or 0)
-            hopeless = faults >= self.tries or (isinstance(outcome, Fault) and outcome.lasting)
+            hopeless = faults >= (tries or self.tries) or (isinstance(outcome, Fault) and outcome.lasting)
             if hopeless or self.clock() + seconds > latest:
                 limit = refusal_of(outcome) if isinstance(outcome, Reply) else None
-                raise limit if isinstance(limit, RateLimited) else Unreachable(f"{trouble} ({request.url})")
-            yield Pause(seconds, trouble)
+                raise limit if isinstance(limit, RateLimited) else Unreachable(f"{why} ({request.url})")
+            yield Pause(seconds, why)
 
     def _post(self, url: str, form: Mapping[str, str]) -> Request:
         """A request of the client, in its own name (RFC 6749 §2.3.1)."""

@@ -97,9 +97,15 @@ class DeviceLogin:
         """Give a token back (RFC 7009): of Tokens, the refresh token if there is one. Raises Unsupported."""
         self._run(self._flow.revoke(*_to_revoke(tokens, hint)))
 
-    def call(self, method: str, url: str, access_token: str) -> Mapping[str, Any]:
-        """The JSON that an API answers to the bearer of this token. Raises InvalidToken, Refused, Unreachable."""
-        return self._run(self._flow.call(method, url, access_token))
+    def call(
+        self, method: str, url: str | None, access_token: str, json: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
+        """The JSON object that an API answers to the bearer of this token; an empty one where it answers with nothing.
+
+        `json` is what is sent. A request that is not safe to be sent twice (POST, PATCH) is sent once. Raises
+        InvalidToken, Refused, Unreachable, BadAnswer, and Unsupported where `url` is None: the metadata has none.
+        """
+        return self._run(self._flow.call(method, url, access_token, json))
 
     def _run(self, steps: Steps[T], on_pending: OnPending | None = None) -> T:
         outcome: Reply | Fault | None = None
@@ -188,9 +194,11 @@ class AsyncDeviceLogin:
         """As `DeviceLogin.revoke`."""
         await self._run(self._flow.revoke(*_to_revoke(tokens, hint)))
 
-    async def call(self, method: str, url: str, access_token: str) -> Mapping[str, Any]:
+    async def call(
+        self, method: str, url: str | None, access_token: str, json: Mapping[str, Any] | None = None
+    ) -> Mapping[str, Any]:
         """As `DeviceLogin.call`."""
-        return await self._run(self._flow.call(method, url, access_token))
+        return await self._run(self._flow.call(method, url, access_token, json))
 
     async def _run(self, steps: Steps[T], on_pending: OnPending | None = None) -> T:
         outcome: Reply | Fault | None = None

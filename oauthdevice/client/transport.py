@@ -15,6 +15,8 @@ log = logging.getLogger("oauthdevice.client")
 ANSWER_BYTES = 1024 * 1024
 # Bounded answers are read as they come; a compressed one might unpack to anything.
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "oauthdevice"}
+# How httpx calls itself where its client was given no name.
+_HTTPX = "python-httpx/"
 _TOO_LARGE = Fault(f"the answer is larger than {ANSWER_BYTES} bytes", lasting=True)
 _TOO_SLOW = Fault("the server did not answer in time")
 
@@ -24,9 +26,9 @@ def send(http: httpx.Client, request: Request, timeout_seconds: float) -> Reply 
     began = time.monotonic()
     outcome: Reply | Fault
     try:
-        with http.stream(**_arguments(request, timeout_seconds)) as response:
-            body = bytearray()
-            for chunk in response.iter_raw():
+        with http.stream(**_arguments(http.headers, request, timeout_seconds)) as response:
+            body = bytearray(_read_already(response))
+            for chunk in () if response.is_stream_consumed else response.iter_raw():
                 body += chunk
                 if len(body) > ANSWER_BYTES or time.monotonic() - began > 2 * timeout_seconds:
                     break
@@ -44,13 +46,14 @@ async def send_async(http: httpx.AsyncClient, request: Request, timeout_seconds:
     try:
         async with (
             asyncio.timeout(2 * timeout_seconds),
-            http.stream(**_arguments(request, timeout_seconds)) as response,
+            http.stream(**_arguments(http.headers, request, timeout_seconds)) as response,
         ):
-            body = bytearray()
-            async for chunk in response.aiter_raw():
-                body += chunk
-                if len(body) > ANSWER_BYTES:
-                    break
+            body = bytearray(_read_already(response))
+            if not response.is_stream_consumed:
+                async for chunk in response.aiter_raw():
+                    body += chunk
+                    if len(body) > ANSWER_BYTES:
+                        break
             outcome = _reply(response, bytes(body), False)
     except (httpx.HTTPError, httpx.InvalidURL, ssl.SSLError) as error:
         outcome = _fault(error)
@@ -60,16 +63,24 @@ async def send_async(http: httpx.AsyncClient, request: Request, timeout_seconds:
     return outcome
 
 
-def _arguments(request: Request, timeout_seconds: float) -> dict[str, Any]:
+def _arguments(client_headers: httpx.Headers, request: Request, timeout_seconds: float) -> dict[str, Any]:
+    given = client_headers.get("User-Agent", _HTTPX)
+    agent = {} if given.startswith(_HTTPX) else {"User-Agent": given}
     return {
         "method": request.method,
         "url": request.url,
         "data": dict(request.form) if request.form is not None else None,
-        "headers": {**_HEADERS, **request.headers},
+        "json": request.json,
+        "headers": {**_HEADERS, **agent, **request.headers},
         "timeout": timeout_seconds,
         # A redirect would take the secrets of the request elsewhere.
         "follow_redirects": False,
     }
+
+
+def _read_already(response: httpx.Response) -> bytes:
+    """What a transport (httpx.MockTransport) or a hook of the caller's client has read before us."""
+    return response.content if response.is_stream_consumed else b""
 
 
 def _reply(response: httpx.Response, body: bytes, too_slow: bool) -> Reply | Fault:

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -16,7 +17,8 @@ import pytest
 
 from ..conftest import WorldMaker
 from ..factories import World
-from ..servers import CHECKOUT
+from ..servers import CHECKOUT, serve_in_thread
+from .faulty_proxy import BlippingProxy
 
 API_SECRET = "a secret for tests alone"
 
@@ -169,6 +171,27 @@ def world(make_live: WorldMaker, tmp_path: Path) -> World:
     """A server whose clients poll every second."""
     (tmp_path / "clients.ini").write_text(CLIENTS)
     return make_live(ini_file=str(tmp_path / "clients.ini"), **{"limit.decide": "off"})
+
+
+@pytest.fixture
+def make_blipping(make: WorldMaker, tmp_path: Path) -> Iterator[Callable[..., World]]:
+    """Makes a world as above, whose first requests that begin with `which` meet `faults`, and checks that they did."""
+    with contextlib.ExitStack() as stack:
+
+        def maker(which: str, *faults: str) -> World:
+            listener = stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=64))
+            proxy = BlippingProxy(listener.getsockname()[1], which, faults)
+            (tmp_path / "clients.ini").write_text(CLIENTS)
+            one = make(public_url=proxy.url, ini_file=str(tmp_path / "clients.ini"), **{"limit.decide": "off"})
+            proxies.append(proxy)
+            stack.enter_context(serve_in_thread(one.app, listener))
+            proxy.start()
+            stack.callback(proxy.stop)
+            return one
+
+        proxies: list[BlippingProxy] = []
+        yield maker
+    assert not any(proxy.left for proxy in proxies)
 
 
 @pytest.fixture

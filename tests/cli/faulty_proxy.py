@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 
 # Who asks says so in this header, so that the faults each one meets do not hang on who comes first.
@@ -58,9 +59,9 @@ class FaultyProxy:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
-            headers = dict(line.split(": ", 1) for line in head.decode().split("\r\n")[1:] if line)
-            body = await reader.readexactly(int(headers.get("Content-Length", "0")))
-            await self._answer(head, body, self._fault(headers.get(CALLER, "")), writer)
+            headers = dict(line.lower().split(": ", 1) for line in head.decode().split("\r\n")[1:] if line)
+            body = await reader.readexactly(int(headers.get("content-length", "0")))
+            await self._answer(head, body, self._fault(head, headers.get(CALLER.lower(), "")), writer)
         writer.close()
 
     async def _answer(self, head: bytes, body: bytes, fault: str, writer: asyncio.StreamWriter) -> None:
@@ -85,12 +86,14 @@ class FaultyProxy:
 
     async def _ask(self, head: bytes, body: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
-        writer.write(head.replace(b"keep-alive", b"close") + body)
+        # Not every client says that it keeps a connection.
+        lines = [line for line in head.split(b"\r\n") if line and not line.lower().startswith(b"connection:")]
+        writer.write(b"\r\n".join([*lines, b"Connection: close", b"", body]))
         answer = await reader.read(-1)
         writer.close()
         return answer
 
-    def _fault(self, caller: str) -> str:
+    def _fault(self, _head: bytes, caller: str) -> str:
         self._asked[caller] += 1
         chance = random.Random(f"{self.seed} {caller} {self._asked[caller]}")
         if self._in_a_row[caller] >= RUN or chance.random() >= self.share:
@@ -98,6 +101,18 @@ class FaultyProxy:
             return "none"
         self._in_a_row[caller] += 1
         return chance.choice(FAULTS)
+
+
+class BlippingProxy(FaultyProxy):
+    """Passes everything, but the first requests that begin with `which` meet `faults`, one each."""
+
+    def __init__(self, upstream_port: int, which: str, faults: Iterable[str]) -> None:
+        super().__init__(upstream_port, share=0, delay_seconds=0)
+        self._which = which.encode()
+        self.left = list(faults)
+
+    def _fault(self, head: bytes, _caller: str) -> str:
+        return self.left.pop(0) if self.left and head.startswith(self._which) else "none"
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from .conftest import Tool
 from .walk import TARGET, record
 
 YOURS = (CHECKOUT / "docs" / "your-cli.md").read_text("utf-8")
+README = (CHECKOUT / "README.md").read_text("utf-8")
 OURS = (CHECKOUT / "docs" / "cli.md").read_text("utf-8")
 
 
@@ -48,10 +50,24 @@ def signs_in(world: World, *command: str | Path, **environ: str) -> None:
 
 
 class TestYourCLI:
+    @pytest.fixture
+    def world(self, make_blipping: Callable[..., World]) -> World:
+        """A server that every example here reaches, but for one 502 and one broken connection while it polls."""
+        return make_blipping("POST /openapi/v1/oauth/device/token ", "502", "reset")
+
     @pytest.mark.parametrize("example", examples("python"))
     def test_in_python(self, world: World, tmp_path: Path, example: str) -> None:
         (tmp_path / "example.py").write_text(example)
         signs_in(world, sys.executable, tmp_path / "example.py")
+
+    def test_in_python_with_types(self, tmp_path: Path) -> None:
+        """As a reader's mypy sees it: strict, and without the settings of ours."""
+        for number, example in enumerate(examples("python")):
+            (tmp_path / f"example_{number}.py").write_text(example)
+        command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "."]
+        environ = {**os.environ, "MYPYPATH": str(CHECKOUT)}
+        done = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def test_in_the_shell(self, world: World, tmp_path: Path) -> None:
         if shutil.which("curl") is None:
@@ -67,9 +83,28 @@ class TestYourCLI:
         older = CHECKOUT / "tests" / "oidc_provider" / "older_node.mjs"
         signs_in(world, "node", "--import", older, tmp_path / "example.mjs")
 
-    def test_what_is_not_run_says_so(self) -> None:
-        assert len(examples("go")) == 1
-        assert "Not verified" in YOURS[YOURS.index("## Go") : YOURS.index("```go")]
+    def test_in_go(self, in_go: Path, world: World) -> None:
+        signs_in(world, in_go)
+
+    @pytest.fixture
+    def in_go(self, tmp_path: Path) -> Path:
+        """The program that the example makes."""
+        if shutil.which("go") is None:
+            pytest.skip("Go is not installed")
+        (example,) = examples("go")
+        (tmp_path / "example.go").write_text(example)
+        subprocess.run(["go", "mod", "init", "example"], cwd=tmp_path, check=True, timeout=120)
+        if subprocess.run(["go", "get", "golang.org/x/oauth2"], cwd=tmp_path, timeout=120, check=False).returncode:
+            pytest.skip("golang.org/x/oauth2 cannot be had here")
+        subprocess.run(["go", "build", "-o", "example", "."], cwd=tmp_path, check=True, timeout=300)
+        return tmp_path / "example"
+
+    def test_as_the_readme_says(self, world: World, tmp_path: Path) -> None:
+        (example,) = re.findall(r"```python\n(import time.*?)```", README, re.DOTALL)
+        (tmp_path / "example.py").write_text(example.replace("http://localhost:6543", world.settings.public_url))
+        signs_in(world, sys.executable, "-u", tmp_path / "example.py")
+
+    def test_is_in_no_other_language(self) -> None:
         assert {*re.findall(r"^```(\w+)$", YOURS, re.MULTILINE)} == {"python", "sh", "js", "go"}
 
     def test_every_error_is_named(self) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 import logging
 import threading
 import traceback
@@ -12,11 +13,14 @@ import httpx
 import pytest
 
 from oauthdevice.client import (
+    AsyncDeviceLogin,
     BadAnswer,
     Cancelled,
+    DeviceLogin,
     DeviceLoginError,
     InsecureAddress,
     InvalidGrant,
+    InvalidToken,
     IssuerMismatch,
     Refused,
     ServerMetadata,
@@ -146,6 +150,74 @@ class TestEitherDriver:
         assert answers.requests[0].headers["Authorization"] == "Bearer the-token"
         with pytest.raises(Refused):
             login.call("GET", f"{ISSUER}/me", "the-token")
+
+
+@both
+class TestCall:
+    @pytest.mark.parametrize(
+        "told", [httpx.ReadError("reset"), httpx.Response(503), httpx.Response(200, text="<html>")]
+    )
+    def test_is_sent_twice_only_where_that_does_nothing(self, driver: Driver, told: Any) -> None:
+        for method in ("GET", "HEAD", "DELETE", "PUT", "OPTIONS", "get"):
+            answers = Answers(told, answer({"id": 1}))
+            assert driver(answers).call(method, f"{ISSUER}/jobs", "the-token") == {"id": 1}, method
+        for method in ("POST", "PATCH", "BREW"):
+            answers = Answers(told)
+            with pytest.raises(Unreachable):
+                driver(answers).call(method, f"{ISSUER}/jobs", "the-token", json={"name": "x"})
+            assert len(answers.requests) == 1
+
+    def test_sends_json(self, driver: Driver) -> None:
+        answers = Answers(answer({"id": 1}, 201))
+        assert driver(answers).call("POST", f"{ISSUER}/jobs", "the-token", json={"name": "x"}) == {"id": 1}
+        (request,) = answers.requests
+        assert request.headers["Content-Type"] == "application/json"
+        assert json.loads(request.content) == {"name": "x"}
+
+    @pytest.mark.parametrize("status", [200, 201, 202, 204, 205])
+    def test_takes_any_success(self, driver: Driver, status: int) -> None:
+        assert driver(Answers(httpx.Response(status))).call("DELETE", f"{ISSUER}/jobs/1", "the-token") == {}
+        assert driver(Answers(answer({"error": None}, status))).call("GET", f"{ISSUER}/jobs/1", "t") == {"error": None}
+
+    @pytest.mark.parametrize("told", [answer([1], 201), httpx.Response(202, text="Accepted")])
+    def test_takes_nothing_but_an_object(self, driver: Driver, told: Any) -> None:
+        with pytest.raises(BadAnswer, match="no JSON object"):
+            driver(Answers(told)).call("POST", f"{ISSUER}/jobs", "the-token")
+
+    def test_is_refused_without_a_body_too(self, driver: Driver) -> None:
+        """RFC 6750 §3: the header says it."""
+        with pytest.raises(InvalidToken):
+            driver(Answers(httpx.Response(401))).call("GET", f"{ISSUER}/me", "the-token")
+
+    def test_needs_an_address(self, driver: Driver) -> None:
+        with pytest.raises(Unsupported):
+            driver(Answers()).call("GET", SERVER.account_endpoint, "the-token")
+
+
+class TestClientOfTheCaller:
+    """An httpx client that was made for more than this."""
+
+    def answer(self, request: httpx.Request) -> httpx.Response:
+        """Read already, unlike one from the network."""
+        return httpx.Response(200, json={"agent": request.headers["User-Agent"]})
+
+    def asked(self, **options: Any) -> list[Any]:
+        transport = httpx.MockTransport(self.answer)
+        with DeviceLogin(ISSUER, "cli", http=httpx.Client(transport=transport, **options)) as login:
+            told = login.call("GET", f"{ISSUER}/me", "the-token")["agent"]
+        other = AsyncDeviceLogin(ISSUER, "cli", http=httpx.AsyncClient(transport=transport, **options))
+        return [told, run(other.call("GET", f"{ISSUER}/me", "the-token"))["agent"]]
+
+    def test_may_have_read_the_answer(self) -> None:
+        assert self.asked() == ["oauthdevice", "oauthdevice"]
+
+    def test_keeps_its_name(self) -> None:
+        assert self.asked(headers={"User-Agent": "my-cli/3"}) == ["my-cli/3", "my-cli/3"]
+
+    def test_may_not_have_read_too_much(self) -> None:
+        transport = httpx.MockTransport(lambda _: httpx.Response(200, content=b" " * (ANSWER_BYTES + 1)))
+        with pytest.raises(Unreachable, match="larger than"):
+            DeviceLogin(ISSUER, "cli", http=httpx.Client(transport=transport)).metadata()
 
 
 class TestDiscovery:

@@ -67,6 +67,10 @@ class TestTheQRCode:
         monkeypatch.setenv("COLUMNS", str(columns))
         monkeypatch.setenv("LINES", str(lines))
 
+    def test_fits_into_an_ordinary_terminal(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.size(monkeypatch, 80, 24)
+        assert qr.qr_code("https://login.example.com/device?user_code=WDJB-MJHT", always=False) is not None
+
     def test_is_left_out_where_it_does_not_fit(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.size(monkeypatch, 80, 40)
         code = qr.qr_code(self.ADDRESS, always=False)

@@ -3,12 +3,15 @@
 import json
 import re
 import stat
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from oauthdevice.domain.sessions import ALL
+import pytest
+
+from oauthdevice.domain.sessions import ALL, Selection
 
 from ..conftest import WorldMaker
 from ..factories import Person, World
@@ -219,6 +222,42 @@ class TestDevices:
         assert tool.run("devices", "revoke", "--all").stdout == "There is no other device.\n"
         assert tool.run("devices", "revoke", "desk").stdout == "Ended: desk (this device: you are signed out)\n"
         assert tool.run("whoami").returncode == 5
+
+    def test_of_which_one_page_is_told_say_so(self, tool: Tool, world: World) -> None:
+        person = signed_in(tool, world, "--device-label", "desk")
+        other = world.device().ask(device_label="phone")
+        person.allow(other.user_code)
+        other.poll()
+        first, more = tool.documents("devices", "list", "--limit", "1")
+        assert (first["device_label"], more) == ("phone", {"event": "more", "next_page": 2})
+        (last,) = tool.documents("devices", "list", "--limit", "1", "--page", "2")
+        assert last["device_label"] == "desk"
+
+    def test_are_called_what_their_owner_calls_them(self, tool: Tool, world: World) -> None:
+        person = signed_in(tool, world, "--device-label", "desk")
+        for label in ("build server", "phone"):
+            device = world.device().ask(device_label=label)
+            person.allow(device.user_code)
+            device.poll()
+        for session in world.services.registry.live(Selection(email=person.account.email)):
+            if session.label == "build server":
+                world.services.sessions.rename(session.id, session.subject, "the old tin")
+        assert re.search(r"^the old tin  ", tool.run("devices", "list").stdout, re.MULTILINE)
+        assert tool.run("devices", "revoke", "the old tin").stdout == "Ended: the old tin\n"
+
+    @pytest.mark.parametrize("device", ["phone", "desk", "--all"])
+    def test_whose_end_was_not_acknowledged_are_ended(
+        self, make_blipping: Callable[..., World], tmp_path: Path, device: str
+    ) -> None:
+        world = make_blipping("DELETE ", "reset")
+        tool = Tool(tmp_path, world.settings.public_url)
+        person = signed_in(tool, world, "--device-label", "desk")
+        other = world.device().ask(device_label="phone")
+        person.allow(other.user_code)
+        other.poll()
+        done = tool.run("devices", "revoke", device)
+        assert (done.returncode, done.stdout.split()[0]) == (0, "Ended:")
+        assert len(world.services.registry.live(Selection(email=person.account.email))) == 1
 
     def test_need_a_choice(self, tool: Tool) -> None:
         assert tool.run("devices", "revoke").returncode == 2

@@ -41,8 +41,6 @@ def failure_of(error: BaseException) -> Failure | None:
         return Failure(Exit.ERROR, "not_installed", message)
     if isinstance(error, OSError):
         return Failure(Exit.ERROR, "file", f"{error.strerror or error}: {error.filename or '-'}")
-    if type(error).__module__.startswith("keyring."):
-        return Failure(Exit.ERROR, "keyring", f"The key ring fails: {error} (OAUTHDEVICE_STORAGE=file does without)")
     return _failure_of_sign_in(error)
 
 

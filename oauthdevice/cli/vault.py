@@ -5,7 +5,8 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from .book import Account
@@ -39,19 +40,21 @@ class KeyringVault:
     def get(self, key: str) -> Credentials | None:
         import keyring
 
-        found = keyring.get_password(SERVICE, key)
+        with _of_the_ring():
+            found = keyring.get_password(SERVICE, key)
         return _read(found) if found else None
 
     def put(self, key: str, credentials: Credentials) -> None:
         import keyring
 
-        keyring.set_password(SERVICE, key, json.dumps(credentials))
+        with _of_the_ring():
+            keyring.set_password(SERVICE, key, json.dumps(credentials))
 
     def delete(self, key: str) -> None:
         import keyring
         from keyring.errors import PasswordDeleteError
 
-        with contextlib.suppress(PasswordDeleteError):
+        with _of_the_ring(), contextlib.suppress(PasswordDeleteError):
             keyring.delete_password(SERVICE, key)
 
     def works(self) -> bool:
@@ -96,11 +99,20 @@ class FileVault:
             else:
                 self.path.unlink(missing_ok=True)
 
+    def check(self) -> None:
+        """Raises Failure or OSError where nothing could be put."""
+        with locked("credentials"):
+            self._all()
+
     def _all(self) -> dict[str, Credentials]:
         try:
-            return dict(_read(self.path.read_text("utf-8")))
+            return dict(_read(self.path.read_bytes(), self.path))
         except FileNotFoundError:
             return {}
+
+
+def is_ring_insisted_on() -> bool:
+    return os.environ.get("OAUTHDEVICE_STORAGE") == KeyringVault.name
 
 
 def new_vault() -> Vault:
@@ -110,7 +122,7 @@ def new_vault() -> Vault:
         raise Failure(Exit.USAGE, "usage", "OAUTHDEVICE_STORAGE is keyring or file.")
     if wanted != "file" and (ring := KeyringVault()).works():
         return ring
-    if wanted == "keyring":
+    if is_ring_insisted_on():
         raise Failure(Exit.ERROR, "keyring", "There is no key ring that works here.")
     return FileVault()
 
@@ -120,11 +132,22 @@ def vault_of(account: Account) -> Vault:
     return KeyringVault() if account.storage == KeyringVault.name else FileVault()
 
 
-def _read(text: str) -> Credentials:
+@contextlib.contextmanager
+def _of_the_ring() -> Iterator[None]:
+    """Any error within is one Failure: backends have errors of their own."""
+    try:
+        yield
+    except Exception as error:
+        message = f"The key ring fails: {error} (OAUTHDEVICE_STORAGE=file does without)"
+        raise Failure(Exit.ERROR, "keyring", message) from error
+
+
+def _read(text: str | bytes, path: Path | None = None) -> Credentials:
     try:
         found = json.loads(text)
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise Failure(Exit.ERROR, "file", "The stored credentials cannot be read; sign in again.")
+        what = f"{path} cannot be read; delete it and" if path else "The stored credentials cannot be read;"
+        raise Failure(Exit.ERROR, "file", f"{what} sign in again.")
     return found

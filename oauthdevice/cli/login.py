@@ -12,9 +12,10 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ..client import DeviceLogin, DeviceLoginError, StartedLogin, Tokens
+from ..client import DeviceLoginError, InvalidGrant, StartedLogin, Tokens
 from .book import Account, AccountBook, address_of
 from .browser import why_not
+from .connection import login_at
 from .exits import Exit, Failure
 from .output import Output, minute, printable
 from .parser import DEFAULT_CLIENT_ID
@@ -32,7 +33,7 @@ def login(options: argparse.Namespace, output: Output) -> None:
     client_id = options.client_id or os.environ.get("OAUTHDEVICE_CLIENT_ID") or DEFAULT_CLIENT_ID
     label = options.device_label or default_label()
     vault = _opened()
-    with DeviceLogin(
+    with login_at(
         host, client_id, insecure=options.insecure, on_pause=lambda pause: tell_pause(pause, output)
     ) as starting:
         started = starting.start(scope=options.scope, device_label=label)
@@ -40,9 +41,13 @@ def login(options: argparse.Namespace, output: Output) -> None:
     page = _show(started, options, output)
     with (
         Waiting(output, started, page) as waiting,
-        DeviceLogin(host, client_id, insecure=options.insecure, metadata=metadata, sleep=waiting.sleep) as polling,
+        login_at(host, client_id, insecure=options.insecure, metadata=metadata, sleep=waiting.sleep) as polling,
     ):
-        tokens = polling.wait(started, waiting.pending)
+        try:
+            tokens = polling.wait(started, waiting.pending)
+        except InvalidGrant as error:
+            message = "The approval could not be collected in time. Start again: oauthdevice login"
+            raise Failure(Exit.NOT_SIGNED_IN, error.error, message) from error
     account = _account(tokens, vault, host=host, client_id=client_id, label=label, insecure=options.insecure)
     kept = _keep(account, vault, tokens)
     _tell(replace(account, storage=kept.name), tokens, kept, output)
@@ -202,8 +207,8 @@ def _put(key: str, vault: Vault, tokens: Tokens) -> Vault:
 def _revoke(account: Account, tokens: Tokens | str) -> None:
     """End a session on the server, where that can be done soon."""
     with (
-        suppress(DeviceLoginError),
-        DeviceLogin(account.host, account.client_id, insecure=account.insecure, tries=FEW_TRIES) as login,
+        suppress(DeviceLoginError, Failure),
+        login_at(account.host, account.client_id, insecure=account.insecure, tries=FEW_TRIES) as login,
     ):
         login.revoke(tokens)
 

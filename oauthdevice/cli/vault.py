@@ -6,6 +6,7 @@ import os
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,7 +43,7 @@ class KeyringVault:
 
         with _of_the_ring():
             found = keyring.get_password(SERVICE, key)
-        return _read(found) if found else None
+        return _checked(_read(found)) if found else None
 
     def put(self, key: str, credentials: Credentials) -> None:
         import keyring
@@ -85,7 +86,8 @@ class FileVault:
         self.path = folder() / "credentials.json"
 
     def get(self, key: str) -> Credentials | None:
-        return self._all().get(key)
+        found = self._all().get(key)
+        return None if found is None else _checked(found, self.path)
 
     def put(self, key: str, credentials: Credentials) -> None:
         with locked("credentials"):
@@ -147,7 +149,25 @@ def _read(text: str | bytes, path: Path | None = None) -> Credentials:
         found = json.loads(text)
     except ValueError:
         found = None
-    if not isinstance(found, dict):
-        what = f"{path} cannot be read; delete it and" if path else "The stored credentials cannot be read;"
-        raise Failure(Exit.ERROR, "file", f"{what} sign in again.")
+    if not isinstance(found, dict) or (path and not all(isinstance(one, dict) for one in found.values())):
+        raise _unreadable(path)
     return found
+
+
+def _checked(found: Credentials, path: Path | None = None) -> Credentials:
+    """Raises Failure unless each member that is there is what we put."""
+    members = [found.get(name) for name in ("access_token", "refresh_token", "expires_at")]
+    if not all(one is None or isinstance(one, str) for one in members):
+        raise _unreadable(path)
+    try:
+        is_moment = members[2] is None or datetime.fromisoformat(members[2]).tzinfo is not None
+    except ValueError:
+        is_moment = False
+    if not is_moment:
+        raise _unreadable(path)
+    return found
+
+
+def _unreadable(path: Path | None) -> Failure:
+    what = f"{path} cannot be read; delete it and" if path else "The stored credentials cannot be read;"
+    return Failure(Exit.ERROR, "file", f"{what} sign in again.")

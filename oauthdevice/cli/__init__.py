@@ -8,18 +8,20 @@ import argparse
 import importlib
 import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
-from .exits import Exit, failure_of
+from .exits import Ended, Exit, failure_of
 from .output import Output
-from .parser import build_parser
 
 
 def main(argv: list[str] | None = None) -> int:
     """The console script; the exit status is an `Exit`."""
     output = Output(False)
     try:
+        _end_in_order()
         _prepare_streams()
         options = _options(sys.argv[1:] if argv is None else argv)
         output = Output(options.json, options.debug)
@@ -30,16 +32,21 @@ def main(argv: list[str] | None = None) -> int:
         # Who reads has enough (`| head -1`). What is left to flush at the end goes nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.ERROR
-    except (KeyboardInterrupt, Exception) as error:
+    except (KeyboardInterrupt, Ended, Exception) as error:
         failure = failure_of(error)
         if failure is None:
             raise
-        output.fail(failure)
+        # A terminal that hung up takes nothing more.
+        with suppress(OSError):
+            output.fail(failure)
         return failure.exit
     return Exit.OK
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:
+    # Here, where a Ctrl-C is no traceback any more.
+    from .parser import build_parser
+
     parser = build_parser()
     if "_ARGCOMPLETE" in os.environ:
         from .completion import complete
@@ -60,6 +67,18 @@ def _is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _end_in_order() -> None:
+    """SIGTERM and SIGHUP as Ctrl-C: the cursor comes back. `nohup` ignores the hang-up, and so do we then."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _end)
+
+
+def _end(number: int, _: object) -> None:
+    raise Ended(number)
 
 
 def _prepare_streams() -> None:

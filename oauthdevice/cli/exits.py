@@ -13,7 +13,17 @@ class Exit(IntEnum):
     EXPIRED = 4
     NOT_SIGNED_IN = 5
     NETWORK = 6
+    HANGUP = 129
     CANCELLED = 130
+    TERMINATED = 143
+
+
+class Ended(BaseException):
+    """A signal ends the program, which first puts the terminal and its files in order."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit = Exit(128 + number)
 
 
 class Failure(Exception):
@@ -36,6 +46,8 @@ def failure_of(error: BaseException) -> Failure | None:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Failure(Exit.CANCELLED, "cancelled", "Cancelled.")
+    if isinstance(error, Ended):
+        return Failure(error.exit, "cancelled", "Ended by a signal.")
     if isinstance(error, ModuleNotFoundError):
         message = f"{error.name} is missing: pip install 'oauthdevice[cli]'"
         return Failure(Exit.ERROR, "not_installed", message)

@@ -16,8 +16,10 @@ def logout(options: argparse.Namespace, output: Output) -> None:
     account = chosen_account(options)
     with credentials_lock(account):
         told = _revoked(account, output)
-        vault_of(account).delete(account.key)
+        kept = _deleted(account)
         active = AccountBook().remove(account)
+    if kept:
+        output.warn(f"the credentials of this account could not be deleted. {kept}")
     if told:
         output.warn(f"the session could not be ended on the server, where it may still be valid. {told}")
     text = f"Signed out of {account.host} as {account.subject}."
@@ -95,7 +97,16 @@ def _revoked(account: Account, output: Output) -> str | None:
     except (InvalidToken, InvalidGrant):
         # It had ended already.
         return None
-    except (DeviceLoginError, Failure) as error:
+    except (DeviceLoginError, Failure, OSError) as error:
+        return str(failure_of(error))
+    return None
+
+
+def _deleted(account: Account) -> str | None:
+    """Forget the credentials: None, or why that was not to be. A key ring that is gone has nothing to lose."""
+    try:
+        vault_of(account).delete(account.key)
+    except (Failure, OSError) as error:
         return str(failure_of(error))
     return None
 

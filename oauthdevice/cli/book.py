@@ -48,8 +48,7 @@ class AccountBook:
         self.path = folder() / "accounts.json"
 
     def all(self) -> list[Account]:
-        known = {field.name for field in fields(Account)}
-        return [Account(**{k: v for k, v in one.items() if k in known}) for one in self._read()["accounts"]]
+        return list(self._read()["accounts"])
 
     def active(self) -> Account | None:
         key = self._read()["active"]
@@ -98,17 +97,24 @@ class AccountBook:
     def _read(self) -> Mapping[str, Any]:
         try:
             found = json.loads(self.path.read_text("utf-8"))
-            if isinstance(found["accounts"], list):
-                return {"active": found.get("active"), "accounts": found["accounts"]}
+            return {"active": found.get("active"), "accounts": [_account(one) for one in found["accounts"]]}
         except FileNotFoundError:
             return {"active": None, "accounts": []}
-        except (ValueError, LookupError, TypeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             pass
         raise Failure(Exit.ERROR, "file", f"{self.path} cannot be read; delete it and sign in again.")
 
     def _write(self, accounts: list[Account], active: str | None) -> None:
         content = {"version": 1, "active": active, "accounts": [asdict(account) for account in accounts]}
         write_private(self.path, json.dumps(content, indent=2) + "\n")
+
+
+def _account(stored: Mapping[str, Any]) -> Account:
+    """Members that are not known are of a later release. Raises TypeError or AttributeError where it is no account."""
+    known = {field.name: stored[field.name] for field in fields(Account) if field.name in stored}
+    if not all(isinstance(value, bool if name == "insecure" else str) for name, value in known.items()):
+        raise TypeError
+    return Account(**known)
 
 
 def address_of(host: str) -> str:

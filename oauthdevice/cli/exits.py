@@ -13,7 +13,17 @@ class Exit(IntEnum):
     EXPIRED = 4
     NOT_SIGNED_IN = 5
     NETWORK = 6
+    HANGUP = 129
     CANCELLED = 130
+    TERMINATED = 143
+
+
+class Ended(BaseException):
+    """A signal ends the program, which first puts the terminal and its files in order."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.exit = Exit(128 + number)
 
 
 class Failure(Exception):
@@ -36,13 +46,13 @@ def failure_of(error: BaseException) -> Failure | None:
         return error
     if isinstance(error, KeyboardInterrupt):
         return Failure(Exit.CANCELLED, "cancelled", "Cancelled.")
+    if isinstance(error, Ended):
+        return Failure(error.exit, "cancelled", "Ended by a signal.")
     if isinstance(error, ModuleNotFoundError):
         message = f"{error.name} is missing: pip install 'oauthdevice[cli]'"
         return Failure(Exit.ERROR, "not_installed", message)
     if isinstance(error, OSError):
         return Failure(Exit.ERROR, "file", f"{error.strerror or error}: {error.filename or '-'}")
-    if type(error).__module__.startswith("keyring."):
-        return Failure(Exit.ERROR, "keyring", f"The key ring fails: {error} (OAUTHDEVICE_STORAGE=file does without)")
     return _failure_of_sign_in(error)
 
 

@@ -8,19 +8,20 @@ import platform
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ..client import DeviceLogin, DeviceLoginError, StartedLogin, Tokens
+from ..client import DeviceLoginError, InvalidGrant, StartedLogin, Tokens
 from .book import Account, AccountBook, address_of
 from .browser import why_not
+from .connection import login_at
 from .exits import Exit, Failure
-from .files import folder
 from .output import Output, minute, printable
 from .parser import DEFAULT_CLIENT_ID
 from .qr import qr_code
-from .session import credentials_lock, credentials_of, tell_pause
-from .vault import FileVault, Vault, new_vault, vault_of
+from .session import FEW_TRIES, credentials_lock, credentials_of, tell_pause
+from .vault import Credentials, FileVault, Vault, is_ring_insisted_on, new_vault, vault_of
 from .waiting import Waiting
 
 LABEL_LETTERS = 128
@@ -31,9 +32,8 @@ def login(options: argparse.Namespace, output: Output) -> None:
     host = _host(options, output)
     client_id = options.client_id or os.environ.get("OAUTHDEVICE_CLIENT_ID") or DEFAULT_CLIENT_ID
     label = options.device_label or default_label()
-    # If there is nowhere to write, it is to be known before anybody approves.
-    folder()
-    with DeviceLogin(
+    vault = _opened()
+    with login_at(
         host, client_id, insecure=options.insecure, on_pause=lambda pause: tell_pause(pause, output)
     ) as starting:
         started = starting.start(scope=options.scope, device_label=label)
@@ -41,18 +41,32 @@ def login(options: argparse.Namespace, output: Output) -> None:
     page = _show(started, options, output)
     with (
         Waiting(output, started, page) as waiting,
-        DeviceLogin(host, client_id, insecure=options.insecure, metadata=metadata, sleep=waiting.sleep) as polling,
+        login_at(host, client_id, insecure=options.insecure, metadata=metadata, sleep=waiting.sleep) as polling,
     ):
-        tokens = polling.wait(started, waiting.pending)
-    vault = new_vault()
+        try:
+            tokens = polling.wait(started, waiting.pending)
+        except InvalidGrant as error:
+            message = "The approval could not be collected in time. Start again: oauthdevice login"
+            raise Failure(Exit.NOT_SIGNED_IN, error.error, message) from error
     account = _account(tokens, vault, host=host, client_id=client_id, label=label, insecure=options.insecure)
-    _keep(account, vault, tokens)
-    _tell(account, tokens, vault, output)
+    kept = _keep(account, vault, tokens)
+    _tell(replace(account, storage=kept.name), tokens, kept, output)
+    if isinstance(kept, FileVault):
+        why = "there is no key ring here" if kept is vault else "the key ring refused them"
+        output.warn(f"{why}: the credentials lie readable in {kept.path} (mode 0600)")
 
 
 def default_label() -> str:
     """What the server shows this device as."""
     return f"oauthdevice on {printable(platform.node() or 'an unnamed machine')}"[:LABEL_LETTERS]
+
+
+def _opened() -> Vault:
+    """Where the credentials will go. What cannot be stored is to be known before anybody approves."""
+    AccountBook().all()
+    # Also where a ring works: what the ring refuses goes into the file.
+    FileVault().check()
+    return new_vault()
 
 
 def _host(options: argparse.Namespace, output: Output) -> str:
@@ -149,22 +163,54 @@ def _claims(id_token: object) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _keep(account: Account, vault: Vault, tokens: Tokens) -> None:
-    """Store the credentials, and end the session that they take the place of."""
-    book = AccountBook()
-    with credentials_lock(account):
-        earlier = next((one for one in book.all() if one.key == account.key), None)
-        old = vault_of(earlier).get(earlier.key) if earlier else None
-        vault.put(account.key, credentials_of(tokens))
-        book.put(account)
-    if earlier is None:
-        return
-    if earlier.storage != account.storage:
-        vault_of(earlier).delete(earlier.key)
+def _keep(account: Account, vault: Vault, tokens: Tokens) -> Vault:
+    """Store the credentials, and end the session that they take the place of. The vault that took them."""
+    try:
+        with credentials_lock(account):
+            earlier = next((one for one in AccountBook().all() if one.key == account.key), None)
+            old = _earlier_credentials(earlier)
+            vault = _put(account.key, vault, tokens)
+            AccountBook().put(replace(account, storage=vault.name))
+    except BaseException:
+        # Nobody could end this session from here.
+        _revoke(account, tokens)
+        raise
+    if earlier and earlier.storage != vault.name:
+        with suppress(Failure, OSError):
+            vault_of(earlier).delete(earlier.key)
     if old and old.get("access_token") != tokens.access_token:
         # Nobody could end it from here any more. If it is not to be, its owner still sees it among the devices.
-        with suppress(DeviceLoginError), DeviceLogin(account.host, account.client_id, insecure=account.insecure) as one:
-            one.revoke(str(old.get("refresh_token") or old["access_token"]))
+        _revoke(account, str(old.get("refresh_token") or old["access_token"]))
+    return vault
+
+
+def _earlier_credentials(earlier: Account | None) -> Credentials | None:
+    """Those that the new ones replace. That they cannot be read, their key ring being gone, stops no sign-in."""
+    if earlier is not None:
+        with suppress(Failure, OSError):
+            return vault_of(earlier).get(earlier.key)
+    return None
+
+
+def _put(key: str, vault: Vault, tokens: Tokens) -> Vault:
+    """Into the vault, or else the file: a ring that took the small probe may refuse a long entry."""
+    try:
+        vault.put(key, credentials_of(tokens))
+    except Failure:
+        if isinstance(vault, FileVault) or is_ring_insisted_on():
+            raise
+        vault = FileVault()
+        vault.put(key, credentials_of(tokens))
+    return vault
+
+
+def _revoke(account: Account, tokens: Tokens | str) -> None:
+    """End a session on the server, where that can be done soon."""
+    with (
+        suppress(DeviceLoginError, Failure),
+        login_at(account.host, account.client_id, insecure=account.insecure, tries=FEW_TRIES) as login,
+    ):
+        login.revoke(tokens)
 
 
 def _tell(account: Account, tokens: Tokens, vault: Vault, output: Output) -> None:
@@ -192,5 +238,3 @@ def _tell(account: Account, tokens: Tokens, vault: Vault, output: Output) -> Non
         expires_at=expires_at,
         storage=account.storage,
     )
-    if isinstance(vault, FileVault):
-        output.warn(f"there is no key ring here: the credentials lie readable in {vault.path} (mode 0600)")

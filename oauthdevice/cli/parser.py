@@ -11,7 +11,7 @@ DEFAULT_CLIENT_ID = "difyctl"
 EPILOG = """\
 exit status:
   0 done   1 error   2 wrong usage   3 denied   4 code expired
-  5 not signed in   6 network   130 cancelled
+  5 not signed in   6 network   130 cancelled   129, 143 ended by a signal
 
 environment:
   OAUTHDEVICE_HOST        the server, where --host is not given

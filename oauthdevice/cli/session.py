@@ -9,6 +9,7 @@ from typing import Any
 
 from ..client import DeviceLogin, InvalidToken, Pause, ServerMetadata, Tokens, Unsupported
 from .book import Account
+from .connection import login_at
 from .exits import not_signed_in
 from .files import locked
 from .output import Output
@@ -93,8 +94,7 @@ def session_of(account: Account, output: Output, tries: int = 5) -> Iterator[Ses
     def told(pause: Pause) -> None:
         tell_pause(pause, output)
 
-    login = DeviceLogin(account.host, account.client_id, insecure=account.insecure, tries=tries, on_pause=told)
-    with login:
+    with login_at(account.host, account.client_id, insecure=account.insecure, tries=tries, on_pause=told) as login:
         yield Session(account, vault_of(account), login)
 
 

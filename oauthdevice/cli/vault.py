@@ -5,7 +5,9 @@ import json
 import os
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from .book import Account
@@ -39,19 +41,21 @@ class KeyringVault:
     def get(self, key: str) -> Credentials | None:
         import keyring
 
-        found = keyring.get_password(SERVICE, key)
-        return _read(found) if found else None
+        with _of_the_ring():
+            found = keyring.get_password(SERVICE, key)
+        return _checked(_read(found)) if found else None
 
     def put(self, key: str, credentials: Credentials) -> None:
         import keyring
 
-        keyring.set_password(SERVICE, key, json.dumps(credentials))
+        with _of_the_ring():
+            keyring.set_password(SERVICE, key, json.dumps(credentials))
 
     def delete(self, key: str) -> None:
         import keyring
         from keyring.errors import PasswordDeleteError
 
-        with contextlib.suppress(PasswordDeleteError):
+        with _of_the_ring(), contextlib.suppress(PasswordDeleteError):
             keyring.delete_password(SERVICE, key)
 
     def works(self) -> bool:
@@ -82,7 +86,8 @@ class FileVault:
         self.path = folder() / "credentials.json"
 
     def get(self, key: str) -> Credentials | None:
-        return self._all().get(key)
+        found = self._all().get(key)
+        return None if found is None else _checked(found, self.path)
 
     def put(self, key: str, credentials: Credentials) -> None:
         with locked("credentials"):
@@ -96,11 +101,20 @@ class FileVault:
             else:
                 self.path.unlink(missing_ok=True)
 
+    def check(self) -> None:
+        """Raises Failure or OSError where nothing could be put."""
+        with locked("credentials"):
+            self._all()
+
     def _all(self) -> dict[str, Credentials]:
         try:
-            return dict(_read(self.path.read_text("utf-8")))
+            return dict(_read(self.path.read_bytes(), self.path))
         except FileNotFoundError:
             return {}
+
+
+def is_ring_insisted_on() -> bool:
+    return os.environ.get("OAUTHDEVICE_STORAGE") == KeyringVault.name
 
 
 def new_vault() -> Vault:
@@ -110,7 +124,7 @@ def new_vault() -> Vault:
         raise Failure(Exit.USAGE, "usage", "OAUTHDEVICE_STORAGE is keyring or file.")
     if wanted != "file" and (ring := KeyringVault()).works():
         return ring
-    if wanted == "keyring":
+    if is_ring_insisted_on():
         raise Failure(Exit.ERROR, "keyring", "There is no key ring that works here.")
     return FileVault()
 
@@ -120,11 +134,40 @@ def vault_of(account: Account) -> Vault:
     return KeyringVault() if account.storage == KeyringVault.name else FileVault()
 
 
-def _read(text: str) -> Credentials:
+@contextlib.contextmanager
+def _of_the_ring() -> Iterator[None]:
+    """Any error within is one Failure: backends have errors of their own."""
+    try:
+        yield
+    except Exception as error:
+        message = f"The key ring fails: {error} (OAUTHDEVICE_STORAGE=file does without)"
+        raise Failure(Exit.ERROR, "keyring", message) from error
+
+
+def _read(text: str | bytes, path: Path | None = None) -> Credentials:
     try:
         found = json.loads(text)
     except ValueError:
         found = None
-    if not isinstance(found, dict):
-        raise Failure(Exit.ERROR, "file", "The stored credentials cannot be read; sign in again.")
+    if not isinstance(found, dict) or (path and not all(isinstance(one, dict) for one in found.values())):
+        raise _unreadable(path)
     return found
+
+
+def _checked(found: Credentials, path: Path | None = None) -> Credentials:
+    """Raises Failure unless each member that is there is what we put."""
+    members = [found.get(name) for name in ("access_token", "refresh_token", "expires_at")]
+    if not all(one is None or isinstance(one, str) for one in members):
+        raise _unreadable(path)
+    try:
+        is_moment = members[2] is None or datetime.fromisoformat(members[2]).tzinfo is not None
+    except ValueError:
+        is_moment = False
+    if not is_moment:
+        raise _unreadable(path)
+    return found
+
+
+def _unreadable(path: Path | None) -> Failure:
+    what = f"{path} cannot be read; delete it and" if path else "The stored credentials cannot be read;"
+    return Failure(Exit.ERROR, "file", f"{what} sign in again.")

@@ -4,6 +4,7 @@ import os
 import select
 import sys
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ from .browser import open_page
 from .output import Output
 
 TICK_SECONDS = 0.5
+REFRESHES_PER_SECOND = 12.5
 
 
 class Waiting:
@@ -23,20 +25,32 @@ class Waiting:
         self._page = enter_opens
         self._number: str | None = None
         self._trouble: str | None = None
-        self._status: Any = None
+        self._live: Any = None
+        self._spinner: Any = None
 
     def __enter__(self) -> Self:
         if sys.stderr.isatty() and not self._output.as_json:
             from rich.console import Console
-            from rich.status import Status
+            from rich.live import Live
+            from rich.spinner import Spinner
 
-            self._status = Status(self._text(), console=Console(stderr=True))
-            self._status.start()
+            self._spinner = Spinner("dots", self._text())
+            # What is redirected goes where the clock is: right for a terminal, but a pipe is to get its answers.
+            self._live = Live(
+                self._spinner,
+                console=Console(stderr=True),
+                refresh_per_second=REFRESHES_PER_SECOND,
+                transient=True,
+                redirect_stdout=sys.stdout.isatty(),
+            )
+            self._live.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._status is not None:
-            self._status.stop()
+        if self._live is not None:
+            # A terminal that hung up takes nothing more.
+            with suppress(OSError):
+                self._live.stop()
 
     def sleep(self, seconds: float) -> None:
         """As time.sleep, but looks at the keyboard and moves the clock on the screen."""
@@ -55,7 +69,7 @@ class Waiting:
             self._number = pending.confirmation_number
             text = f"The page asks for a number. It is: {self._number}"
             self._output.tell("confirm", text, confirmation_number=self._number)
-        if pending.trouble and pending.trouble != self._trouble and self._status is None:
+        if pending.trouble and pending.trouble != self._trouble and self._live is None:
             self._output.warn(f"{pending.trouble}; trying again until the code runs out")
         self._trouble = pending.trouble
         self._show()
@@ -70,8 +84,8 @@ class Waiting:
             self._output.warn("no browser could be opened; open the page yourself")
 
     def _show(self) -> None:
-        if self._status is not None:
-            self._status.update(self._text())
+        if self._spinner is not None:
+            self._spinner.update(text=self._text())
 
     def _text(self) -> Any:
         from rich.text import Text

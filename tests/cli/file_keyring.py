@@ -31,6 +31,15 @@ class Keyring(KeyringBackend):
         return json.loads(self.path.read_text()) if self.path.exists() else {}
 
 
+class Small(Keyring):
+    """Takes a short secret, as Windows does, and no longer one."""
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        if len(password) > 40:
+            raise OSError(1783, "The stub received bad data")
+        super().set_password(service, username, password)
+
+
 class Broken(Keyring):
     """Takes everything and gives nothing back."""
 

@@ -3,6 +3,7 @@
 from gunicorn.workers.ggevent import GeventWorker
 
 from .domain.held_polls import stop_holding
+from .gunicorn_server import share_numbers
 
 
 class HoldingWorker(GeventWorker):
@@ -10,6 +11,11 @@ class HoldingWorker(GeventWorker):
 
     Otherwise a stop would take as long as they wait, and cut off at the end of `graceful_timeout` who waits longer.
     """
+
+    @classmethod
+    def setup(cls) -> None:
+        """Called in the first process, before it starts those that load the application."""
+        share_numbers()
 
     def notify(self) -> None:
         """Called every second, during a stop as well."""

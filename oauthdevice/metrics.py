@@ -1,7 +1,7 @@
 """What Prometheus is told, at `/metrics`: numbers of this server, right across worker processes.
 
-With several processes, PROMETHEUS_MULTIPROC_DIR names an empty folder that they share. No label
-comes from a stranger: clients are those declared, routes and errors are ours.
+With several processes, PROMETHEUS_MULTIPROC_DIR names an empty folder that they share; `gunicorn_server` makes it. No
+label comes from a stranger: clients are those declared, routes and errors are ours.
 """
 
 import os

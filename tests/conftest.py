@@ -43,7 +43,7 @@ BY_NAME = {
 ABOUT_HTTP = {
     "test_bad_input", "test_broker_lies", "test_headers", "test_openapi_document", "test_original_paths",
     "test_other_origins", "test_provider_has_a_bad_certificate", "test_provider_lies", "test_provider_misbehaves",
-    "test_proof_is_forged", "test_operations", "test_webhooks_are_delivered",
+    "test_proof_is_forged", "test_operations",
 }  # fmt: skip
 
 # Their stories are about programs that speak HTTP with a server.

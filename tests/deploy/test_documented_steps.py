@@ -1,5 +1,6 @@
 """What docs/operating.md tells an operator to type, typed: from a checkout to a token, and to the end."""
 
+import contextlib
 import os
 import re
 import signal
@@ -9,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import redis
 import requests
 
-from ..factories import PASSWORD, unique_name
+from ..factories import API, PASSWORD, unique_name
 from ..installations import BIN, copy_checkout
 from ..ports import free_port
 from ..servers import CHECKOUT, PostgreSQLServer, RedisServer, wait_until
@@ -27,6 +29,10 @@ def steps(section: str) -> list[str]:
     return re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
 
 
+*_, ENVIRONMENT, FIRST_USE, _ = steps("Install")
+(CHECK,) = [line for line in FIRST_USE.splitlines() if line.endswith(" check")]
+
+
 @dataclass(frozen=True)
 class Machine:
     """Where the documented folders, names and addresses are in this test."""
@@ -38,6 +44,10 @@ class Machine:
         for documented, ours in self.changes.items():
             commands = commands.replace(documented, ours)
         return commands
+
+    @property
+    def url(self) -> str:
+        return self.here("https://login.example.com")
 
     @property
     def environ(self) -> dict[str, str]:
@@ -85,33 +95,84 @@ def run(machine: Machine, commands: str, typed: str = "") -> str:
     return done.stdout
 
 
-def test_each_step_does_what_it_says(machine: Machine) -> None:
-    *install, environment, first_use, start = steps("Install")
-    (purge,) = steps("Every day")
+@pytest.fixture(scope="module")
+def installed(machine: Machine) -> Machine:
+    """The machine after "Install", but for the start."""
+    *install, _, _, _ = steps("Install")
     for step in install:
         run(machine, step)
-    printed = run(machine, environment + first_use, typed=PASSWORD)
+    printed = run(machine, ENVIRONMENT + FIRST_USE, typed=PASSWORD)
     assert "the database is at the newest migration" in printed
     assert "BAD" not in printed
-    url = machine.here("https://login.example.com")
-    with (machine.folder / "server.log").open("wb") as log:
+    return machine
+
+
+@contextlib.contextmanager
+def served(machine: Machine) -> Iterator[tuple[Caller, Caller]]:
+    """While the server runs: a device, and a browser whose person is signed in. It ends as it should."""
+    *_, start = steps("Install")
+    url, certificate = machine.url, machine.folder / "fullchain.pem"
+    with (machine.folder / "server.log").open("ab") as log:
         # The shell makes room for the server: the signal below is to reach that.
-        command = machine.here(f"{environment}exec {start}")
+        command = machine.here(f"{ENVIRONMENT}exec {start}")
         process = subprocess.Popen(["sh", "-c", command], env=machine.environ, stdout=log, stderr=log)
     try:
-        certificate = machine.folder / "fullchain.pem"
-        wait_until(lambda: is_ready(url, certificate), "the server", lambda: bool(process.poll()))
+        wait_until(lambda: is_ready(url, certificate), "the server", lambda: process.poll() is not None)
         with Caller(DEVICE, certificate, url) as device, Caller(BROWSER, certificate, url) as browser:
             browser.sign_in(EMAIL, PASSWORD)
-            page, token = sign_in_a_device(device, browser, url)
-            assert f"Address <bdi>{DEVICE}</bdi>" in page
-            assert device.account(token)["email"] == EMAIL
-            assert run(machine, environment + purge) == "forgot 0 sessions that ended more than 30 days ago\n"
-            assert device.account(token)["email"] == EMAIL
+            yield device, browser
     finally:
         process.send_signal(signal.SIGTERM)
         status = process.wait(60)
     assert status == 0
+
+
+def opens(device: Caller, token: str) -> bool:
+    """Whether the API lets it in; else it says that the token is none."""
+    answer = device.get(f"{API}/account", headers={"Authorization": f"Bearer {token}"})
+    assert answer.status_code in {200, 401}
+    return answer.status_code == 200
+
+
+def test_each_step_does_what_it_says(installed: Machine) -> None:
+    (purge,) = steps("Every day")
+    with served(installed) as (device, browser):
+        page, token = sign_in_a_device(device, browser, installed.url)
+        assert f"Address <bdi>{DEVICE}</bdi>" in page
+        assert device.account(token)["email"] == EMAIL
+        assert run(installed, ENVIRONMENT + purge) == "forgot 0 sessions that ended more than 30 days ago\n"
+        assert device.account(token)["email"] == EMAIL
+
+
+def a_minute_passes(redis_server: RedisServer) -> None:
+    """Redis forgets what tokens opened."""
+    with redis.Redis.from_url(redis_server.url) as client:
+        kept = client.keys("oauthdevice:token:*")
+        assert kept
+        client.delete(*kept)
+
+
+def test_a_restore_brings_back_what_was_dumped(installed: Machine, redis_server: RedisServer) -> None:
+    dump, restore, end_all = steps("Back up and restore")
+    with served(installed) as (device, browser):
+        _, ended_later = sign_in_a_device(device, browser, installed.url)
+        run(installed, dump)
+        assert opens(device, ended_later)
+        run(installed, ENVIRONMENT + end_all)
+        assert not opens(device, ended_later)
+        _, given_later = sign_in_a_device(device, browser, installed.url)
+        assert opens(device, given_later)
+    run(installed, restore)
+    with served(installed) as (device, browser):
+        assert opens(device, ended_later)
+        a_minute_passes(redis_server)
+        assert not opens(device, given_later)
+        run(installed, ENVIRONMENT + end_all)
+        assert not opens(device, ended_later)
+        _, token = sign_in_a_device(device, browser, installed.url)
+        assert opens(device, token)
+    assert "BAD" not in run(installed, ENVIRONMENT + CHECK)
+    assert "there and unchanged" in run(installed, ENVIRONMENT + CHECK.replace("check", "audit verify"))
 
 
 def is_ready(url: str, certificate: Path) -> bool:
@@ -121,12 +182,19 @@ def is_ready(url: str, certificate: Path) -> bool:
         return False
 
 
-def test_the_secrets_are_for_the_owner_alone_and_the_settings_hold_none(machine: Machine) -> None:
-    folder = machine.folder / "etc"
+def test_the_secrets_are_for_the_owner_alone_and_the_settings_hold_none(installed: Machine) -> None:
+    folder = installed.folder / "etc"
     assert (folder / "secrets").stat().st_mode & 0o777 == 0o700
     for path in (folder / "secrets").iterdir():
         assert path.stat().st_mode & 0o777 == 0o600
         assert path.read_text().strip() not in (folder / "production.ini").read_text()
+
+
+def test_it_says_which_commands_are_run_here() -> None:
+    told = re.findall(r'"([^"]+)"', OPERATING[: OPERATING.index("`tests/deploy/test_documented_steps.py`")])
+    sections = re.findall(r"^## (.+)$", OPERATING, re.MULTILINE)
+    assert [one for one in sections if steps(one)] == [one for one in sections if one in told]
+    assert len(told) == 3
 
 
 def test_the_commands_in_the_text_are_those_of_the_program() -> None:

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from oauthdevice.settings import Settings
+from oauthdevice.views.legacy import MOUNTS, SSO_MOUNTS
 
 from ..servers import CHECKOUT
 
@@ -36,6 +37,13 @@ class Unit(configparser.RawConfigParser):
 
 def parsed(name: str) -> Any:
     return yaml.safe_load((DEPLOY / name).read_text("utf-8"))
+
+
+def parsed_paths() -> list[dict[str, Any]]:
+    """What the ingress lets in."""
+    (rule,) = parsed("kubernetes/ingress.yaml")["spec"]["rules"]
+    paths: list[dict[str, Any]] = rule["http"]["paths"]
+    return paths
 
 
 def pods() -> Iterator[dict[str, Any]]:
@@ -159,12 +167,18 @@ class TestKubernetes:
         assert pod["terminationGracePeriodSeconds"] > STOP_SECONDS + waits
 
     def test_the_ingress_leaves_out_what_is_for_those_inside(self) -> None:
-        (rule,) = parsed("kubernetes/ingress.yaml")["spec"]["rules"]
-        paths = {path["path"]: path["pathType"] for path in rule["http"]["paths"]}
+        paths = {path["path"]: path["pathType"] for path in parsed_paths()}
         assert paths.pop("/") == "Exact"
         assert set(paths.values()) == {"Prefix"}
         pages = {"/device", "/devices", "/login", "/logout", "/passkeys", "/webauthn"}
         assert {*pages, "/static", "/openapi", "/.well-known"} == set(paths)
+
+    def test_the_ingress_has_the_original_paths_to_be_switched_on(self) -> None:
+        text = (DEPLOY / "kubernetes/ingress.yaml").read_text("utf-8")
+        switched_on = yaml.safe_load(text.replace("# - {path", "- {path"))["spec"]["rules"][0]["http"]["paths"]
+        prefixes = {path["path"] for path in switched_on} - {path["path"] for path in parsed_paths()}
+        for path in (*MOUNTS, *SSO_MOUNTS):
+            assert any(path == prefix or path.startswith(f"{prefix}/") for prefix in prefixes), path
 
     def test_the_commands_are_those_that_are_documented(self) -> None:
         _, upgrade, purge = (pod["containers"][0].get("command", []) for pod in pods())

@@ -10,6 +10,7 @@ from alembic.util import CommandError
 
 from ..domain.errors import DomainError, StoreUnavailable
 from .sql import create_database, unavailable
+from .table_locks import PATIENCE_SECONDS
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -38,16 +39,19 @@ def is_newer(migration: str) -> bool:
     return migration.isdecimal() and int(migration) > int(newest_migration())
 
 
-def upgrade(database_url: str) -> str:
+def upgrade(database_url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> str:
     """Run what is missing; the migration that the database is at then. A second time does nothing.
 
     Nor is anything done where a newer release has migrated: during an upgrade, or after a step back from it,
-    this one works on its tables (docs/operating.md). Raises StoreUnavailable, UnknownMigration.
+    this one works on its tables (docs/operating.md). A table of PostgreSQL that others use is tried for so long.
+    Raises StoreUnavailable, TablesInUse, UnknownMigration.
     """
     _make_folder(database_url)
+    config = alembic_config(database_url)
+    config.attributes["patience_seconds"] = patience_seconds
     try:
         with unavailable():
-            command.upgrade(alembic_config(database_url), "head")
+            command.upgrade(config, "head")
     except CommandError as error:
         if not isinstance(error.__cause__, ResolutionError):
             raise

@@ -6,8 +6,10 @@ from datetime import UTC, datetime
 
 import redis
 from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 
 from ..domain.errors import StoreUnavailable
+from .migration_numbers import newest_migration, suffices
 from .redis import unavailable
 from .sql import Database
 from .sql import unavailable as unavailable_database
@@ -31,15 +33,13 @@ class Heartbeat:
         self._client = client
 
     def parts(self) -> dict[str, bool]:
-        """What answers, by name. A database that was never migrated does not count as one."""
+        """What answers, by name. A database whose tables are older than this release does not count as one."""
         return {"database": _holds(self._ask_database), "redis": _holds(self._ask_redis)}
 
     def migrations(self) -> tuple[str | None, str]:
         """The migration that the database is at, None before the first, and our newest. Raises StoreUnavailable."""
         # Imported here: a server has no use for Alembic, which costs 10 MiB and half a second.
         from alembic.migration import MigrationContext  # noqa: PLC0415
-
-        from .migrate import newest_migration  # noqa: PLC0415
 
         with unavailable_database(), self._database.engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision(), newest_migration()
@@ -60,8 +60,12 @@ class Heartbeat:
         return RedisFacts(name, version, offset.total_seconds(), str(told.get("maxmemory_policy", "noeviction")))
 
     def _ask_database(self) -> object:
-        with self._database.read() as sql:
-            return sql.scalar(text("SELECT version_num FROM alembic_version"))
+        try:
+            with self._database.read() as sql:
+                return suffices(sql.scalar(text("SELECT version_num FROM alembic_version")))
+        except ProgrammingError:
+            # PostgreSQL, where there is no such table yet.
+            return False
 
     def _ask_redis(self) -> object:
         return unavailable(self._client.ping)()

@@ -4,13 +4,15 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 
 from ..domain.errors import DomainError, StoreUnavailable
+from .migration_numbers import is_newer, newest_migration, suffices
 from .sql import create_database, unavailable
 from .table_locks import PATIENCE_SECONDS
+
+__all__ = ["UnknownMigration", "alembic_config", "is_newer", "newest_migration", "suffices", "upgrade"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -27,16 +29,6 @@ def alembic_config(database_url: str) -> Config:
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.attributes["database_url"] = database_url
     return config
-
-
-def newest_migration() -> str:
-    """The last that this release knows."""
-    return str(ScriptDirectory.from_config(alembic_config("")).get_current_head())
-
-
-def is_newer(migration: str) -> bool:
-    """Whether it is of a newer release: they are numbered."""
-    return migration.isdecimal() and int(migration) > int(newest_migration())
 
 
 def upgrade(database_url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> str:

@@ -19,7 +19,8 @@ from sqlalchemy import Connection, Engine, inspect, text
 from oauthdevice.domain.errors import StoreUnavailable
 from oauthdevice.domain.subjects import Account
 from oauthdevice.stores.accounts import SQLAccountStore
-from oauthdevice.stores.migrate import UnknownMigration, alembic_config, newest_migration, upgrade
+from oauthdevice.stores.migrate import UnknownMigration, alembic_config, upgrade
+from oauthdevice.stores.migration_numbers import newest_migration
 from oauthdevice.stores.models import Base, UTCDateTime
 from oauthdevice.stores.sql import create_database
 from oauthdevice.stores.table_locks import TablesInUse

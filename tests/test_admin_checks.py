@@ -17,6 +17,7 @@ from oauthdevice.stores.webhooks import SQLDeliveryStore
 
 from .factories import SECRET, unique_name
 from .mail_servers import running_mail_server
+from .redis_servers import RedisCluster
 from .scripted_providers import ScriptedProvider
 from .servers import PostgreSQLServer, RedisServer
 from .webhook_receivers import WEBHOOK_SECRET
@@ -152,6 +153,20 @@ class TestCheck:
         status, told = operator.check(database_url=sqlite_url, redis_url=own_redis_server.url)
         assert status == 0
         assert told["eviction"] == "look allkeys-lru forgets pending logins when memory is short"
+
+    def test_each_node_of_a_cluster_is_asked(
+        self, operator: Operator, sqlite_url: str, redis_cluster: RedisCluster
+    ) -> None:
+        given = {"database_url": sqlite_url, "redis_url": redis_cluster.url}
+        status, told = operator.check(**given)
+        assert (status, told["eviction"]) == (0, "ok noeviction")
+        assert told["redis"].endswith(" answers")
+        for node in redis_cluster.nodes:
+            node.client.config_set("maxmemory-policy", "allkeys-lru")
+            status, told = operator.check(**given)
+            node.client.config_set("maxmemory-policy", "noeviction")
+            forgets = f"look allkeys-lru forgets pending logins when memory is short, at {node.address}"
+            assert (status, told["eviction"]) == (0, forgets)
 
     def test_no_client_that_may_start(self, operator: Operator, sqlite_url: str, redis_server: RedisServer) -> None:
         status, told = operator.check(

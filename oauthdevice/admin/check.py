@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..domain.errors import MailUnavailable, SSOInitiateFailed, StoreUnavailable
 from ..settings import Settings
-from ..stores.migrate import is_newer
+from ..stores.migrate import is_newer, suffices
 from ..wiring import Services
 from .commands import Commands, add_command, services_of
 
@@ -84,14 +84,18 @@ def _redis(settings: Settings, services: Services) -> Iterator[Finding]:
     except StoreUnavailable as error:
         yield Finding("redis", error.detail, False)
         return
-    numbers = tuple(int(part) for part in facts.version.split(".")[:2])
-    yield Finding("redis", f"{facts.name} {facts.version} answers", numbers >= OLDEST_REDIS)
-    skewed = abs(facts.ahead_seconds) > SKEW_SECONDS
-    yield Finding("clock", f"{facts.ahead_seconds:+.1f} seconds from here to Redis", not skewed)
-    keeps = facts.eviction == "noeviction"
+    # Of the nodes of a Cluster, the worst is told.
+    one = min(facts, key=lambda one: one.release)
+    is_new = one.release >= OLDEST_REDIS
+    yield Finding("redis", f"{one.name} {one.version} answers{'' if is_new else one.place}", is_new)
+    one = max(facts, key=lambda one: abs(one.ahead_seconds))
+    is_right = abs(one.ahead_seconds) <= SKEW_SECONDS
     yield Finding(
-        "eviction", f"{facts.eviction}{'' if keeps else ' forgets pending logins when memory is short'}", keeps or None
+        "clock", f"{one.ahead_seconds:+.1f} seconds from here to Redis{'' if is_right else one.place}", is_right
     )
+    one = max(facts, key=lambda one: one.forgets)
+    forgets = f" forgets pending logins when memory is short{one.place}" if one.forgets else ""
+    yield Finding("eviction", f"{one.eviction}{forgets}", None if one.forgets else True)
 
 
 def _mail(services: Services) -> Iterator[Finding]:
@@ -110,8 +114,7 @@ def _webhooks(settings: Settings, services: Services) -> Iterator[Finding]:
         # The server needs none: it may be known to the process that delivers alone.
         yield Finding("webhook_secret", "is not set here, and `webhooks deliver` needs it", None)
     try:
-        current, newest = services.heartbeat.migrations()
-        if current != newest and not is_newer(current or ""):
+        if not suffices(services.heartbeat.migrations()[0]):
             # Told already; there may be no table of them.
             return
         waiting, failed = services.webhooks.counts()

@@ -4,12 +4,15 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
-from alembic.script import ScriptDirectory
 from alembic.script.revision import ResolutionError
 from alembic.util import CommandError
 
 from ..domain.errors import DomainError, StoreUnavailable
+from .migration_numbers import is_newer, newest_migration, suffices
 from .sql import create_database, unavailable
+from .table_locks import PATIENCE_SECONDS
+
+__all__ = ["UnknownMigration", "alembic_config", "is_newer", "newest_migration", "suffices", "upgrade"]
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 
@@ -28,26 +31,19 @@ def alembic_config(database_url: str) -> Config:
     return config
 
 
-def newest_migration() -> str:
-    """The last that this release knows."""
-    return str(ScriptDirectory.from_config(alembic_config("")).get_current_head())
-
-
-def is_newer(migration: str) -> bool:
-    """Whether it is of a newer release: they are numbered."""
-    return migration.isdecimal() and int(migration) > int(newest_migration())
-
-
-def upgrade(database_url: str) -> str:
+def upgrade(database_url: str, *, patience_seconds: float = PATIENCE_SECONDS) -> str:
     """Run what is missing; the migration that the database is at then. A second time does nothing.
 
     Nor is anything done where a newer release has migrated: during an upgrade, or after a step back from it,
-    this one works on its tables (docs/operating.md). Raises StoreUnavailable, UnknownMigration.
+    this one works on its tables (docs/operating.md). A table of PostgreSQL that others use is tried for so long.
+    Raises StoreUnavailable, TablesInUse, UnknownMigration.
     """
     _make_folder(database_url)
+    config = alembic_config(database_url)
+    config.attributes["patience_seconds"] = patience_seconds
     try:
         with unavailable():
-            command.upgrade(alembic_config(database_url), "head")
+            command.upgrade(config, "head")
     except CommandError as error:
         if not isinstance(error.__cause__, ResolutionError):
             raise

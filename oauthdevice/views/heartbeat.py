@@ -29,7 +29,7 @@ def get_health(_: Request) -> dict[str, str]:
 
 
 def get_readiness(request: Request) -> dict[str, Any]:
-    """The database and Redis answer, so requests may come; 503 where they do not."""
+    """The database, at our migration, and Redis answer, so requests may come; 503 where they do not."""
     parts = request.heartbeat.parts()
     ready = all(parts.values())
     if not ready:

@@ -310,7 +310,7 @@ def build_services(
         proof=AuditProof(chain, rows),
         webhooks=webhooks,
         deliverer=Deliverer(ledger.settle, webhooks.deliver_due, settings.webhook_urls),
-        heartbeat=Heartbeat(database, client),
+        heartbeat=Heartbeat(database, client, prefix),
         database=database,
         redis=client,
     )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import inspect, text
 
-from oauthdevice.stores.migrate import newest_migration
+from oauthdevice.stores.migration_numbers import newest_migration
 from oauthdevice.stores.models import Base
 from oauthdevice.stores.sql import create_database
 

@@ -7,11 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
+from alembic import command
+from sqlalchemy import text
+
+from oauthdevice.stores.migrate import alembic_config, upgrade
+from oauthdevice.stores.migration_numbers import newest_migration
 
 from ..conftest import WorldMaker
-from ..factories import API, Stranger, World
+from ..factories import API, Stranger, World, unique_name
 from ..scripted_providers import ScriptedProvider
-from ..servers import RedisServer
+from ..servers import PostgreSQLServer, RedisServer
 
 
 def numbers(world: World) -> dict[str, float]:
@@ -28,6 +33,12 @@ def grown(before: dict[str, float], after: dict[str, float]) -> dict[str, float]
         for name, value in after.items()
         if value != before.get(name, 0) and "_total" in name
     }
+
+
+def not_ready(world: World) -> bool:
+    """For want of a database alone."""
+    answer = world.browser().get("/readyz", status=503)
+    return answer.json == {"status": "unavailable", "database": "away", "redis": "ok"}
 
 
 class TestHealth:
@@ -49,12 +60,27 @@ class TestHealth:
         own_redis_server.start()
         world.browser().get("/readyz", status=200)
 
-    def test_without_a_database_or_before_its_first_migration_it_is_not_ready(
-        self, make: WorldMaker, tmp_path: Path
+    def test_without_a_database_it_is_not_ready(self, make: WorldMaker) -> None:
+        assert not_ready(make(database_url="postgresql+psycopg://nobody@/nothing?host=/nowhere"))
+
+    @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+    def test_it_is_ready_once_the_tables_are_no_older_than_the_release(
+        self, make: WorldMaker, postgresql_server: PostgreSQLServer, tmp_path: Path, kind: str
     ) -> None:
-        for url in ("postgresql+psycopg://nobody@/nothing?host=/nowhere", f"sqlite:///{tmp_path / 'empty.sqlite'}"):
-            answer = make(database_url=url).browser().get("/readyz", status=503)
-            assert answer.json == {"status": "unavailable", "database": "away", "redis": "ok"}
+        """Else a poll would be a 500. Those of a newer release will do: in mid-upgrade there are both."""
+        sqlite_url = f"sqlite:///{tmp_path / 'empty.sqlite'}"
+        url = sqlite_url if kind == "sqlite" else postgresql_server.create_database(unique_name("ready"))
+        world = make(database_url=url)
+        assert not_ready(world)
+        older = f"{int(newest_migration()) - 1:04}"
+        command.upgrade(alembic_config(url), older)
+        assert not_ready(world)
+        upgrade(url)
+        assert world.browser().get("/readyz", status=200).json["database"] == "ok"
+        for migration, status in (("9999", 200), ("10000", 200), ("1975ea83b712", 503)):
+            with world.services.database.write() as sql:
+                sql.execute(text("UPDATE alembic_version SET version_num = :at"), {"at": migration})
+            world.browser().get("/readyz", status=status)
 
     @pytest.mark.parametrize("path", ["/healthz", "/readyz", "/metrics"])
     def test_it_is_only_read(self, world: World, path: str) -> None:

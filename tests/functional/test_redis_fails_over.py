@@ -115,6 +115,7 @@ class TestTheTailIsLost:
         with own_redis_cluster.losing_the_tail(AUTHORIZATION):
             device = world.device().ask()
         assert until_available(device.poll).json["error"] == "invalid_grant"
+        assert world.browser().get("/readyz", status=200).json["redis"] == "ok"
         device.ask()
         world.person().allow(device.user_code)
         assert device.poll().status_int == 200

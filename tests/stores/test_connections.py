@@ -3,6 +3,7 @@
 import datetime
 import ipaddress
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -153,7 +154,7 @@ class TestAClusterThatDies:
         """Commands, scripts, pipelines and the heartbeat alike."""
         client, database = connect(cluster.url), create_database(sqlite_url)
         store = RedisAuthorizationStore(client, "test", clock.store_offset)
-        heartbeat = Heartbeat(database, client)
+        heartbeat = Heartbeat(database, client, "test")
         digest = user_code_digest(b"key", "BCDFGHJK")
         assert heartbeat.parts()["redis"]
         for node in cluster.nodes:
@@ -168,6 +169,36 @@ class TestAClusterThatDies:
             node.start()
         wait_until(cluster.is_served, "the cluster to be whole again")
         assert store.find(digest) is None
+        assert heartbeat.parts()["redis"]
+        client.close()
+        database.engine.dispose()
+
+
+class TestAClusterWithoutOneMaster:
+    @pytest.fixture
+    def cluster(self, tmp_path: Path) -> Iterator[RedisCluster]:
+        with running_together(RedisCluster(tmp_path, node_timeout_milliseconds=1500)) as cluster:
+            yield cluster
+
+    def test_is_away_for_the_heartbeat_though_its_nodes_answer(self, cluster: RedisCluster, sqlite_url: str) -> None:
+        """Before the others have noticed, and when they refuse every key but answer PING."""
+        client, database = connect(cluster.url), create_database(sqlite_url)
+        heartbeat = Heartbeat(database, client, "test")
+        for dying in cluster.nodes:
+            others = [node for node in cluster.nodes if node is not dying]
+            assert heartbeat.parts()["redis"]
+            dying.kill()
+            assert not heartbeat.parts()["redis"]
+            wait_until(
+                lambda others=others: {node.cluster_info().get("cluster_state") for node in others} == {"fail"},
+                "the others to notice",
+            )
+            assert all(node.answers() for node in others)
+            begun = time.monotonic()
+            assert not heartbeat.parts()["redis"]
+            assert time.monotonic() - begun < 5
+            dying.start()
+            wait_until(cluster.is_whole, "the cluster to be whole again")
         assert heartbeat.parts()["redis"]
         client.close()
         database.engine.dispose()

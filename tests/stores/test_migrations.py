@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,12 +19,15 @@ from sqlalchemy import Connection, Engine, inspect, text
 from oauthdevice.domain.errors import StoreUnavailable
 from oauthdevice.domain.subjects import Account
 from oauthdevice.stores.accounts import SQLAccountStore
-from oauthdevice.stores.migrate import UnknownMigration, alembic_config, newest_migration, upgrade
+from oauthdevice.stores.migrate import UnknownMigration, alembic_config, upgrade
+from oauthdevice.stores.migration_numbers import newest_migration
 from oauthdevice.stores.models import Base, UTCDateTime
 from oauthdevice.stores.sql import create_database
+from oauthdevice.stores.table_locks import TablesInUse
 from oauthdevice.stores.token_cache import NoTokenCache
 
 from ..factories import unique_name
+from ..servers import PostgreSQLServer, wait_until
 
 TABLES = {
     "notices",
@@ -114,9 +120,7 @@ class TestUpgrade:
         database.engine.dispose()
 
     def test_ten_processes_that_start_at_once_all_come_up_and_one_migrates(self, url: str, engine: Engine) -> None:
-        program = f"from oauthdevice.stores.migrate import upgrade; upgrade({url!r})"
-        started = [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(10)]
-        ended = [(process.communicate()[1], process.returncode) for process in started]
+        ended = [(process.communicate()[1], process.returncode) for process in start_upgrades(url, 10)]
         assert [told for told in ended if told[1]] == []
         assert tables(engine) == TABLES
 
@@ -162,6 +166,77 @@ class TestUpgrade:
     def test_a_database_that_is_away_is_store_unavailable(self, address: str) -> None:
         with pytest.raises(StoreUnavailable):
             upgrade(address)
+
+
+class TestATableInUse:
+    """On PostgreSQL, where whoever waits for a table keeps everybody behind them waiting."""
+
+    @pytest.fixture
+    def url(self, postgresql_server: PostgreSQLServer) -> str:
+        """The address of a database at an older migration."""
+        one = postgresql_server.create_database(unique_name("older"))
+        command.upgrade(alembic_config(one), "0002")
+        return one
+
+    def test_keeps_nobody_waiting_and_is_migrated_once_it_is_free(self, url: str, engine: Engine) -> None:
+        with ThreadPoolExecutor() as threads:
+            with reading(url, "sessions"):
+                upgrading = threads.submit(upgrade, url)
+                for _ in range(2):
+                    wait_until(lambda: is_queued_for(engine, "sessions"), "the migration to want its table")
+                    begun = time.monotonic()
+                    with engine.begin() as connection:
+                        connection.execute(text("UPDATE sessions SET name = 'x'"))
+                        connection.execute(text("SELECT count(*) FROM sessions"))
+                    assert time.monotonic() - begun < 3
+                assert not upgrading.done()
+            assert upgrading.result(30) == newest_migration()
+        with engine.connect() as connection:
+            assert differences(connection) == []
+
+    def test_holds_up_no_migration_of_the_others(self, url: str, engine: Engine) -> None:
+        """Each is a transaction of its own: what was done stays, and no lock of it is held."""
+        with reading(url, "audit_events"), pytest.raises(TablesInUse, match="run `upgrade` again"):
+            upgrade(url, patience_seconds=0)
+        with engine.connect() as connection:
+            assert connection.execute(VERSION).scalar_one() == "0004"
+        assert upgrade(url) == newest_migration()
+
+    def test_is_tried_by_one_process_while_the_others_wait(self, url: str, engine: Engine) -> None:
+        """Else the tries of ten would follow upon each other, and nobody came in between."""
+        with reading(url, "sessions"):
+            upgrading = start_upgrades(url, 3)
+            wait_until(lambda: waiting(engine, "locktype = 'advisory'") == 2, "two to wait for the third")
+            wait_until(lambda: is_queued_for(engine, "sessions"), "the migration to want its table")
+            assert waiting(engine, "locktype = 'relation'") == 1
+        told = [one.communicate(timeout=30)[1] for one in upgrading]
+        assert [one.returncode for one in upgrading] == [0, 0, 0], told
+
+
+def start_upgrades(url: str, count: int) -> list[subprocess.Popen[bytes]]:
+    program = f"from oauthdevice.stores.migrate import upgrade; upgrade({url!r})"
+    return [subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.PIPE) for _ in range(count)]
+
+
+@contextmanager
+def reading(url: str, table: str) -> Iterator[None]:
+    """Somebody has looked at the table in a transaction that goes on, as a dump does."""
+    database = create_database(url, statement_timeout_seconds=0)
+    with database.read() as sql:
+        sql.execute(text(f"SELECT count(*) FROM {table}"))
+        yield
+    database.engine.dispose()
+
+
+def is_queued_for(engine: Engine, table: str) -> bool:
+    return waiting(engine, f"relation = '{table}'::regclass") > 0
+
+
+def waiting(engine: Engine, which: str) -> int:
+    """How many locks of this kind somebody waits for."""
+    with engine.connect() as connection:
+        asked = f"SELECT count(*) FROM pg_locks JOIN pg_database d ON d.oid = database WHERE NOT granted AND {which}"
+        return int(connection.execute(text(f"{asked} AND datname = current_database()")).scalar_one())
 
 
 class TestDowngrade:

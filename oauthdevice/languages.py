@@ -57,8 +57,9 @@ class Language:
 
 
 # By what Babel calls them. Written here, because to ask Babel for the names loads 10 MiB of data into every process.
-# Of an address: a sign-in once more, the page of a list, what came of a sign-in elsewhere.
-_KEPT = ("again", "page", "sso_error")
+# Of an address: a sign-in once more, the page of a list; where there is SSO, what came of a sign-in elsewhere.
+_KEPT = ("again", "page")
+_KEPT_WITH_SSO = (*_KEPT, "sso_error")
 # Where a page that only answers a form has come from.
 _ANSWERS_TO_FORMS = {"/device/report": "/device/consent", "/login/sso": "/login"}
 ALL: Mapping[str, Language] = {
@@ -135,7 +136,8 @@ def in_language(request: Request, tag: str) -> str:
     Of the query it keeps what says which page it is; a code or a token is in no link.
     """
     query = parse_qs(request.environ.get("QUERY_STRING", ""), errors="replace")
-    kept = {name: query[name][0][:32] for name in _KEPT if name in query}
+    names = _KEPT_WITH_SSO if request.options.has_sso else _KEPT
+    kept = {name: query[name][0][:32] for name in names if name in query}
     path = _ANSWERS_TO_FORMS.get(request.environ.get("PATH_INFO", ""))
     return (request.script_name + path if path else "") + "?" + urlencode({"ui_locales": tag, **kept})
 

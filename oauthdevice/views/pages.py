@@ -15,7 +15,7 @@ from pyramid.response import Response
 from pyramid.static import QueryStringConstantCacheBuster
 
 from ..domain.accounts import SignIn
-from ..domain.codes import USER_CODE_ALPHABET, format_user_code, strip_user_code, user_code_of_link
+from ..domain.codes import USER_CODE_ALPHABET, format_user_code, normalise_user_code, strip_user_code, user_code_of_link
 from ..domain.errors import (
     SSO_ERRORS,
     AlreadyResolved,
@@ -38,7 +38,7 @@ Answer: TypeAlias = dict[str, Any] | Response
 
 # The code that was entered in this browser and not decided here.
 USER_CODE = "user_code"
-# What a link has filled the field with.
+# The code, normalised, that a link has filled the field with.
 _LINK = "link"
 # Where a person was going before the sign-in: a path of ours, never one that a link has brought.
 _GOING_TO = "going_to"
@@ -160,13 +160,16 @@ def go_on_as(request: Request, sign_in: SignIn) -> HTTPSeeOther:
 
 
 def _of_link(request: Request, query: Mapping[str, str]) -> str:
-    """The code of a link; it stays when the page is read in another language, whose address has no code."""
-    if "user_code" in query:
-        request.session[_LINK] = query["user_code"][:64]
-    elif "ui_locales" not in query:
+    """What a link fills the field with; a code stays when the page is read in another language, in no address then."""
+    if "ui_locales" in query and "user_code" not in query:
+        return format_user_code(request.session.get(_LINK, ""))
+    given = query.get("user_code", "")[:64]
+    # Nothing else, which may be long, is kept: a cookie holds 4 KiB.
+    if (user_code := normalise_user_code(given)) is not None:
+        request.session[_LINK] = user_code
+    else:
         request.session.pop(_LINK, None)
-    user_code: str = request.session.get(_LINK, "")
-    return user_code
+    return given
 
 
 def _enter_code_page(request: Request, typed: str, problem: str = "", status: int = 200) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What people see of the SSO branch: the way to their identity provider, and what came of it."""
 
+import json
+
 from pyramid.config import Configurator
 from pyramid.request import Request
 from pyramid.response import Response
@@ -10,6 +12,9 @@ from .pages import Answer, go, login_page, refuse_method, waiting_code
 from .sso import begin_sign_in
 
 _EMAIL = "sso_email"
+# A cookie holds 4 KiB, written in ASCII: who has an address that long (RFC 5321 §4.5.3.1.3 knows none) types it again
+# at the provider.
+_EMAIL_MAX_BYTES = 400
 
 
 def includeme(config: Configurator) -> None:
@@ -40,5 +45,6 @@ def post_email(request: Request) -> Answer:
     if provider is None:
         request.override_renderer = "oauthdevice:templates/login.html.jinja2"
         return login_page(request, sso_email=email, problem="no_provider", status=404)
-    request.session[_EMAIL] = email.strip()
+    if len(json.dumps(email)) <= _EMAIL_MAX_BYTES:
+        request.session[_EMAIL] = email.strip()
     return {"account": None, "provider": provider}
